@@ -1,0 +1,161 @@
+"""Frozen records that travel between modules and processes.
+
+Everything here is plain data: ints, strings, tuples. Times are ``pts * time_base``; a ratio is an exact
+``(numerator, denominator)``. Boxes are integer ``(x0, y0, x1, y1)``, half-open, in coded pixels (before rotation).
+Frame ranges are half-open ``[start, stop)`` over zero-based decode (presentation) order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+Ratio = tuple[int, int]
+Box = tuple[int, int, int, int]
+
+SCHEMA = 1
+
+
+class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream of the source, as far as the result must carry it again."""
+
+    index: int
+    kind: str  # video, audio, subtitle, attachment, data
+    codec: str
+    language: str = ""
+    default: bool = False
+
+
+class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What probing a source tells without decoding all of it."""
+
+    container: str
+    stream_index: int
+    codec: str
+    pix_fmt: str  # as decoded
+    width: int
+    height: int
+    bits: int
+    time_base: Ratio
+    average_rate: Ratio | None
+    duration_s: float | None
+    frames_hint: int | None  # container's own count; never trusted
+    rotation: int  # degrees counter-clockwise to display upright: 0, 90, 180, 270
+    sample_aspect: Ratio | None
+    color_range: int
+    colorspace: int
+    color_primaries: int
+    color_trc: int
+    streams: tuple[StreamInfo, ...]
+    chapters: int
+    # All values above that libav names by enum are its integers (AVCOL_*); 2 (or 0 for range) is unspecified.
+
+
+class EncodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How every segment of a job is encoded; resolved once, so that all workers write the same bytes."""
+
+    codec: str  # libav encoder name, e.g. libx264
+    pix_fmt: str
+    options: dict[str, str]
+    container: str  # extension of the output without dot
+
+
+class OverlayTrack(msgspec.Struct, frozen=True, kw_only=True):
+    """One overlay at one place over a contiguous frame range."""
+
+    start: int
+    stop: int
+    box: Box
+
+
+class CropSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """An aligned region given to a restorer; it contains the boxes of its track with margin."""
+
+    box: Box
+    start: int  # target frames of this crop, a sub-range of its segment's
+    stop: int
+    context_start: int  # first frame present in the crop file
+    context_stop: int
+
+
+class SegmentSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A contiguous frame range processed as a unit; no crops means that it passes through."""
+
+    index: int
+    start: int
+    stop: int
+    crops: tuple[CropSpec, ...] = ()
+
+
+class FileRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A file named by a record: a bare name in a known folder, its size and its content."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about the job that is decided before the first segment is published."""
+
+    video: VideoInfo
+    encode: EncodeSettings
+    pts: tuple[int, ...]  # true presentation times of all frames, strictly increasing, in video.time_base
+    last_duration: int  # duration of the last frame in video.time_base
+    cuts: tuple[int, ...]  # first frames of scenes, without 0
+    tracks: tuple[OverlayTrack, ...]
+    segments: tuple[SegmentSpec, ...]
+    overlay_source: str  # box, mask, static, ...
+    schema: int = SCHEMA
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames of the video stream."""
+        return len(self.pts)
+
+
+class SegmentJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The job file of one segment: all that a worker needs beside the pinned source."""
+
+    segment: SegmentSpec
+    video: VideoInfo
+    encode: EncodeSettings
+    pts: tuple[int, ...]  # of [segment.start, segment.stop)
+    engine: str
+    engine_options: dict[str, Any]
+    frames: FileRef | None = None  # one lossless video stream per crop, in order of segment.crops
+    masks: FileRef | None = None
+    schema: int = SCHEMA
+
+
+class Confidence(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a restoration rests on pixels that were really seen."""
+
+    seen: float  # share of hidden pixels that some other frame shows, 0..1
+    weight: float  # mean blend weight of the temporal expert inside the mask, 0..1
+    hidden_px: int  # hidden pixels summed over the frames: the weight of this record in means
+
+
+class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker reports about one finished segment."""
+
+    frames: int
+    engine: str
+    seconds: float
+    peak_mib: float
+    confidence: Confidence | None = None  # None: nothing was hidden
+    schema: int = SCHEMA
+
+
+class JobResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What finalize reports about the published video."""
+
+    output: str
+    bytes: int
+    sha256: str
+    frames: int
+    seconds: float
+    checks: tuple[str, ...]  # what was verified, in words
+    confidence: Confidence | None = None
+    schema: int = SCHEMA

@@ -1,0 +1,89 @@
+"""The Restorer protocol: what every back end that fills masked pixels promises.
+
+A restorer is a pure function of the clip it is given: same clip, same bytes, whatever the machine, the number of
+threads or the segments restored before. It never sees files, jobs or the rest of the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from waterz_spool.records import Confidence
+
+Frames = NDArray[np.uint8] | NDArray[np.uint16]
+Masks = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """Decoded frames of one crop with context on both sides.
+
+    Attributes:
+        frames: uint8, or uint16 above 8 bit, [T, H, W, C] with C = 1 (gray) or 3, values 0..2**bits - 1, in the source's
+            own colour model at full chroma resolution: Y, Cb, Cr (family "yuv"), R, G, B ("rgb") or gray ("gray").
+        masks: uint8 [T, H, W], 0 or 255; 255 is hidden by an overlay, in context frames too.
+        start: First frame to restore.
+        stop: One past the last frame to restore; frames outside [start, stop) are context.
+        bits: Bits per sample.
+        family: "yuv", "rgb" or "gray".
+        matrix: AVCOL_SPC_* integer of a "yuv" clip (back ends that need RGB use it).
+        full_range: Whether luma uses 0..2**bits - 1.
+    """
+
+    frames: Frames
+    masks: Masks
+    start: int
+    stop: int
+    bits: int
+    family: str
+    matrix: int = 2
+    full_range: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """Restored target frames.
+
+    Attributes:
+        frames: [stop - start, H, W, C], dtype and range of the clip; outside the masks equal to the input.
+        confidence: None when no pixel was hidden.
+    """
+
+    frames: Frames
+    confidence: Confidence | None
+
+
+class Stop(Exception):  # noqa: N818 - a request, not an error
+    """Raised out of a restorer when its ``check`` asks it to stop (fenced, cancelled, preempted)."""
+
+
+Check = Callable[[], None]
+"""Called between windows of frames; raises Stop when the work should end."""
+
+
+class Restorer(Protocol):
+    """A back end that fills masked pixels."""
+
+    name: str
+
+    def restore(self, clip: Clip, *, check: Check = lambda: None) -> Restored:
+        """Fill the masked pixels of the clip's target frames.
+
+        Raises:
+            Stop: ``check`` asked for it.
+        """
+        ...
+
+
+def create(name: str, options: dict[str, Any] | None = None) -> Restorer:
+    """The restorer of that name.
+
+    Raises:
+        UsageError: No restorer has that name.
+    """
+    raise NotImplementedError
