@@ -1,0 +1,274 @@
+"""Every option of the program with its default, unit and range; reading, checking and printing of config files.
+
+Precedence: command line, then environment, then file, then default. The resolved configuration is stored in the job,
+so that every worker, whenever and wherever it starts, uses the same one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from waterz_spool.errors import UsageError
+
+MAX_CONFIG_BYTES = 1 << 20
+
+
+def _opt(about: str, unit: str = "", **limits: Any) -> Meta:
+    return Meta(description=about, extra={"unit": unit}, **limits)
+
+
+class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The shared directory and how long a silent worker is believed."""
+
+    dir: Annotated[str, _opt("shared directory; empty: WATERZ_SPOOL_DIR, else one in your state folder")] = ""
+    lease_s: Annotated[
+        float,
+        _opt(
+            "a worker silent this long loses its claim; 0: 20 on a local disk, 180 on a shared one",
+            "s",
+            ge=0,
+            le=3600,
+        ),
+    ] = 0.0
+    failed_budget: Annotated[
+        int, _opt("failures of a segment before it is given up", "attempts", ge=1, le=100)
+    ] = 3
+    lost_budget: Annotated[
+        int, _opt("lost workers of a segment before it is given up", "attempts", ge=1, le=100)
+    ] = 6
+    lost_hosts: Annotated[int, _opt("or this many different hosts lost on it", "hosts", ge=1, le=100)] = 3
+
+
+class OutputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the result goes."""
+
+    template: Annotated[
+        str, _opt("file, folder or template with {stem} and {ext}; relative to the input's folder")
+    ] = "{stem}.clean.{ext}"
+    overwrite: Annotated[bool, _opt("replace an existing output file")] = False
+
+
+class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Finding the overlay."""
+
+    detector: Annotated[
+        Literal["auto", "static", "none"], _opt("used when neither box nor mask is given")
+    ] = "auto"
+    dilation_px: Annotated[int, _opt("growth of detected masks", "px", ge=0, le=64)] = 3
+
+
+class PlanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the video is cut into segments and crops."""
+
+    segment_s: Annotated[float, _opt("target length of a segment", "s of video", ge=0.2, le=600)] = 10.0
+    min_segment_frames: Annotated[
+        int, _opt("shortest segment, except between two cuts", "frames", ge=1, le=1000)
+    ] = 10
+    merge_gap_frames: Annotated[
+        int, _opt("shorter spans without overlay stay in their segment", "frames", ge=0, le=1000)
+    ] = 30
+    context_frames: Annotated[
+        int, _opt("extra frames read on both sides of a segment, never across a cut", "frames", ge=0, le=600)
+    ] = 60
+    margin_min_px: Annotated[int, _opt("least margin of a crop around its overlay", "px", ge=0, le=512)] = 32
+    margin_max_px: Annotated[
+        int, _opt("margin is half the overlay's short side, up to this", "px", ge=0, le=1024)
+    ] = 64
+    clip_mib: Annotated[
+        int, _opt("segments are shortened until the decoded crop fits", "MiB", ge=16, le=65536)
+    ] = 384
+    scene_threshold: Annotated[
+        float, _opt("content change that counts as a cut (scenedetect AdaptiveDetector)", "", ge=0.5, le=100)
+    ] = 3.0
+
+
+class RestoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Filling the hidden pixels."""
+
+    engine: Annotated[
+        Literal["auto", "propagate", "membrane", "propainter"], _opt("back end that fills hidden pixels")
+    ] = "auto"
+
+
+class EncodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the result is encoded; the default is the source's codec family, depth and chroma, visually lossless."""
+
+    codec: Annotated[str, _opt("encoder name; empty: that of the source's codec family")] = ""
+    crf: Annotated[
+        Annotated[float, Meta(ge=0, le=63)] | None,
+        _opt("constant rate factor of the encoder, 0 .. 63; null: visually lossless"),
+    ] = None
+    preset: Annotated[str, _opt("encoder preset; empty: the default of this program for the codec")] = ""
+    lossless: Annotated[bool, _opt("lossless encoding")] = False
+    threads: Annotated[
+        int,
+        _opt("encoder threads; fixed, so that output does not depend on the machine", "threads", ge=1, le=64),
+    ] = 2
+    options: Annotated[dict[str, str], _opt("further encoder options, name: value")] = msgspec.field(
+        default_factory=dict
+    )
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The loop that claims and works."""
+
+    workers: Annotated[
+        int, _opt("local workers of `run`; 0: one per two cores", "processes", ge=0, le=1024)
+    ] = 0
+    idle_timeout_s: Annotated[
+        float, _opt("an idle worker exits after this; 0: never", "s", ge=0, le=604800)
+    ] = 300.0
+    restore_threads: Annotated[
+        int,
+        _opt(
+            "threads of a restorer; results do not depend on it; 0: cores / workers", "threads", ge=0, le=256
+        ),
+    ] = 0
+
+
+class InboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The watched folder."""
+
+    poll_s: Annotated[float, _opt("time between looks", "s", ge=0.1, le=3600)] = 5.0
+    settle_s: Annotated[
+        float, _opt("a file is taken when unchanged this long, at three looks or more", "s", ge=0, le=3600)
+    ] = 15.0
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All options."""
+
+    spool: SpoolConfig = SpoolConfig()
+    output: OutputConfig = OutputConfig()
+    detect: DetectConfig = DetectConfig()
+    plan: PlanConfig = PlanConfig()
+    restore: RestoreConfig = RestoreConfig()
+    encode: EncodeConfig = EncodeConfig()
+    worker: WorkerConfig = WorkerConfig()
+    inbox: InboxConfig = InboxConfig()
+
+
+def sections() -> dict[str, type[msgspec.Struct]]:
+    """The sections of a config file by name, in order."""
+    hints = get_type_hints(Config)
+    return {name: hints[name] for name in Config.__struct_fields__}
+
+
+def load(path: Path | None = None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+    """The configuration from a file (else ``WATERZ_CONFIG``, else defaults) with overrides by section.
+
+    Args:
+        path: YAML file; None means the file that ``WATERZ_CONFIG`` names, if any.
+        overrides: Values from the command line, ``{section: {key: value}}``; None values are ignored.
+
+    Raises:
+        UsageError: Unreadable file, unknown key, wrong type or value out of range.
+    """
+    path = path or _environment_file()
+    tree: dict[str, Any] = _read(path) if path else {}
+    for section, values in (overrides or {}).items():
+        given = {key: value for key, value in values.items() if value is not None}
+        if given:
+            tree[section] = {**(tree.get(section) or {}), **given}
+    return check(tree, where=str(path) if path else "command line")
+
+
+def check(tree: Mapping[str, Any], *, where: str) -> Config:
+    """Build a configuration from plain data.
+
+    Raises:
+        UsageError: Unknown key (naming the nearest one), wrong type or value out of range.
+    """
+    known = sections()
+    for section, values in tree.items():
+        _known(section, list(known), where)
+        if values is not None and not isinstance(values, dict):
+            raise UsageError(
+                f"config section {section!r} must hold keys and values", where=where, todo=_EXAMPLE
+            )
+        for key in values or {}:
+            _known(key, list(known[section].__struct_fields__), where, prefix=f"{section}.")
+    clean = {section: values for section, values in tree.items() if values is not None}
+    try:
+        return msgspec.convert(clean, Config, strict=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"bad config value: {error}", where=where, todo=_EXAMPLE) from error
+
+
+_EXAMPLE = "config.example.yaml lists every key with its unit and range"
+
+
+def _known(name: object, names: list[str], where: str, prefix: str = "") -> None:
+    if name in names:
+        return
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)
+    raise UsageError(
+        f"unknown config key {prefix}{name}",
+        where=where,
+        todo=f"did you mean {prefix}{near[0]}?" if near else "",
+    )
+
+
+def _environment_file() -> Path | None:
+    name = os.environ.get("WATERZ_CONFIG", "")
+    return Path(name) if name else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise UsageError("config file is larger than 1 MiB", where=str(path), todo=_EXAMPLE)
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the config file: {error.strerror}", where=str(path), todo="check the path"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"config file is not valid YAML: {error}", where=str(path), todo=_EXAMPLE) from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UsageError("config file must hold sections", where=str(path), todo=_EXAMPLE)
+    return tree
+
+
+def to_yaml(config: Config, *, comments: bool = False) -> str:
+    """The configuration as YAML; with comments it is the text of ``config.example.yaml``."""
+    lines = [_HEADER] if comments else []
+    for section, kind in sections().items():
+        if comments:
+            lines.append(f"\n# {(kind.__doc__ or '').splitlines()[0]}")
+        lines.append(f"{section}:")
+        hints = get_type_hints(kind, include_extras=True)
+        for key in kind.__struct_fields__:
+            if comments:
+                lines.append(f"  # {_comment(hints[key])}")
+            lines.append(f"  {key}: {_scalar(getattr(getattr(config, section), key))}")
+    return "\n".join(lines) + "\n"
+
+
+_HEADER = "# Every option of waterz-spool with its default. Copy what you change; the rest may be left out."
+
+
+def _comment(hint: Any) -> str:
+    base, meta = get_args(hint)
+    about = meta.description
+    if get_origin(base) is Literal:
+        return f"{about}: {' | '.join(get_args(base))}"
+    span = f"{meta.ge} .. {meta.le}" if meta.ge is not None else ""
+    unit = (meta.extra or {}).get("unit", "")
+    facts = ", ".join(fact for fact in (unit, span) if fact)
+    return f"{about} [{facts}]" if facts else about
+
+
+def _scalar(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
