@@ -37,30 +37,24 @@ class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             le=3600,
         ),
     ] = 0.0
-    failed_budget: Annotated[
-        int, _opt("failures of a segment before it is given up", "attempts", ge=1, le=100)
-    ] = 3
-    lost_budget: Annotated[
-        int, _opt("lost workers of a segment before it is given up", "attempts", ge=1, le=100)
-    ] = 6
+    failed_budget: Annotated[int, _opt("failures of a segment before it is given up", "attempts", ge=1, le=100)] = 3
+    lost_budget: Annotated[int, _opt("lost workers of a segment before it is given up", "attempts", ge=1, le=100)] = 6
     lost_hosts: Annotated[int, _opt("or this many different hosts lost on it", "hosts", ge=1, le=100)] = 3
 
 
 class OutputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the result goes."""
 
-    template: Annotated[
-        str, _opt("file, folder or template with {stem} and {ext}; relative to the input's folder")
-    ] = "{stem}.clean.{ext}"
+    template: Annotated[str, _opt("file, folder or template with {stem} and {ext}; relative to the input's folder")] = (
+        "{stem}.clean.{ext}"
+    )
     overwrite: Annotated[bool, _opt("replace an existing output file")] = False
 
 
 class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Finding the overlay."""
 
-    detector: Annotated[
-        Literal["auto", "static", "none"], _opt("used when neither box nor mask is given")
-    ] = "auto"
+    detector: Annotated[Literal["auto", "static", "none"], _opt("used when neither box nor mask is given")] = "auto"
     dilation_px: Annotated[int, _opt("growth of detected masks", "px", ge=0, le=64)] = 3
 
 
@@ -68,9 +62,7 @@ class PlanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How the video is cut into segments and crops."""
 
     segment_s: Annotated[float, _opt("target length of a segment", "s of video", ge=0.2, le=600)] = 10.0
-    min_segment_frames: Annotated[
-        int, _opt("shortest segment, except between two cuts", "frames", ge=1, le=1000)
-    ] = 10
+    min_segment_frames: Annotated[int, _opt("shortest segment, except between two cuts", "frames", ge=1, le=1000)] = 10
     merge_gap_frames: Annotated[
         int, _opt("shorter spans without overlay stay in their segment", "frames", ge=0, le=1000)
     ] = 30
@@ -78,12 +70,8 @@ class PlanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         int, _opt("extra frames read on both sides of a segment, never across a cut", "frames", ge=0, le=600)
     ] = 60
     margin_min_px: Annotated[int, _opt("least margin of a crop around its overlay", "px", ge=0, le=512)] = 32
-    margin_max_px: Annotated[
-        int, _opt("margin is half the overlay's short side, up to this", "px", ge=0, le=1024)
-    ] = 64
-    clip_mib: Annotated[
-        int, _opt("segments are shortened until the decoded crop fits", "MiB", ge=16, le=65536)
-    ] = 384
+    margin_max_px: Annotated[int, _opt("margin is half the overlay's short side, up to this", "px", ge=0, le=1024)] = 64
+    clip_mib: Annotated[int, _opt("segments are shortened until the decoded crop fits", "MiB", ge=16, le=65536)] = 384
     scene_threshold: Annotated[
         float, _opt("content change that counts as a cut (scenedetect AdaptiveDetector)", "", ge=0.5, le=100)
     ] = 3.0
@@ -119,17 +107,11 @@ class EncodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The loop that claims and works."""
 
-    workers: Annotated[
-        int, _opt("local workers of `run`; 0: one per two cores", "processes", ge=0, le=1024)
-    ] = 0
-    idle_timeout_s: Annotated[
-        float, _opt("an idle worker exits after this; 0: never", "s", ge=0, le=604800)
-    ] = 300.0
+    workers: Annotated[int, _opt("local workers of `run`; 0: one per two cores", "processes", ge=0, le=1024)] = 0
+    idle_timeout_s: Annotated[float, _opt("an idle worker exits after this; 0: never", "s", ge=0, le=604800)] = 300.0
     restore_threads: Annotated[
         int,
-        _opt(
-            "threads of a restorer; results do not depend on it; 0: cores / workers", "threads", ge=0, le=256
-        ),
+        _opt("threads of a restorer; results do not depend on it; 0: cores / workers", "threads", ge=0, le=256),
     ] = 0
 
 
@@ -190,9 +172,7 @@ def check(tree: Mapping[str, Any], *, where: str) -> Config:
     for section, values in tree.items():
         _known(section, list(known), where)
         if values is not None and not isinstance(values, dict):
-            raise UsageError(
-                f"config section {section!r} must hold keys and values", where=where, todo=_EXAMPLE
-            )
+            raise UsageError(f"config section {section!r} must hold keys and values", where=where, todo=_EXAMPLE)
         for key in values or {}:
             _known(key, list(known[section].__struct_fields__), where, prefix=f"{section}.")
     clean = {section: values for section, values in tree.items() if values is not None}

@@ -73,6 +73,7 @@ class CropSpec(msgspec.Struct, frozen=True, kw_only=True):
     """An aligned region given to a restorer; it contains the boxes of its track with margin."""
 
     box: Box
+    hole: Box  # box of the overlay; restored pixels are pasted only inside it
     start: int  # target frames of this crop, a sub-range of its segment's
     stop: int
     context_start: int  # first frame present in the crop file
