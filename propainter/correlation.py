@@ -1,0 +1,88 @@
+"""All-pairs correlation of RAFT: the pyramid, and the lookup of a 9x9 neighbourhood at every level.
+
+Paper: Teed and Deng, RAFT, ECCV 2020, section 3.2. No weights.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LEVELS = 4
+RADIUS = 4
+SIDE = 2 * RADIUS + 1
+
+
+def correlation_pyramid(first: Tensor, second: Tensor, *, transpose: bool = False) -> list[Tensor]:
+    """Correlation of every position of one frame with every position of the other, averaged to 4 levels.
+
+    Args:
+        first: [N,C,h,w] features.
+        second: [N,C,h,w] features.
+        transpose: Give the volume of (second, first) instead, from the same products.
+
+    Returns:
+        Level l: [N*h*w, 1, h//2^l, w//2^l], the batch axis running over positions of the querying frame.
+    """
+    n, channels, h, w = first.shape
+    a, b = first.flatten(2), second.flatten(2)  # (N, C, h*w)
+    if transpose:
+        a, b = b, a
+    level = torch.matmul(a.transpose(1, 2), b).mul_(channels**-0.5)  # (N, h*w, h*w)
+    pyramid = [level.reshape(n * h * w, 1, h, w)]
+    for _ in range(LEVELS - 1):
+        pyramid.append(F.avg_pool2d(pyramid[-1], 2, stride=2))
+    return pyramid
+
+
+def lookup(pyramid: list[Tensor], coords: Tensor, *, fast: bool = False) -> Tensor:
+    """Bilinear samples of each level around ``coords``; zero outside.
+
+    Args:
+        pyramid: Levels from ``correlation_pyramid``.
+        coords: [N,2,h,w] (x, y) in px of the finest level.
+        fast: Use that all 81 taps share one fraction: gather whole pixels once, then blend. Same numbers up to
+            rounding.
+
+    Returns:
+        [N,324,h,w]: channels level*81 + a*9 + b, where a (slow) moves x and b (fast) moves y, the order the
+        checkpoint was trained with.
+    """
+    n, _, h, w = coords.shape
+    points = coords.permute(0, 2, 3, 1).reshape(n * h * w, 2)  # one row per querying position
+    sample = _patch if fast else _grid_patch
+    taps = [sample(level, points / 2**index) for index, level in enumerate(pyramid)]
+    # (N*h*w, 4*81) -> (N, 324, h, w)
+    return torch.cat(taps, dim=1).reshape(n, h, w, -1).permute(0, 3, 1, 2)
+
+
+def _grid_patch(level: Tensor, points: Tensor) -> Tensor:
+    """81 taps [M,81] of level [M,1,h,w] around points [M,2], by grid_sample."""
+    height, width = level.shape[-2:]
+    shift = torch.arange(-RADIUS, RADIUS + 1, device=points.device, dtype=points.dtype)
+    x = points[:, 0, None, None] + shift[:, None]  # (M, 9, 1): slow index
+    y = points[:, 1, None, None] + shift  # (M, 1, 9): fast index
+    u, v = torch.broadcast_tensors(2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1)
+    taps = F.grid_sample(level, torch.stack((u, v), dim=-1), align_corners=True)
+    return taps.flatten(1)
+
+
+def _patch(level: Tensor, points: Tensor) -> Tensor:
+    """The same taps [M,81] from one 10x10 block of whole pixels per point."""
+    height, width = level.shape[-2:]
+    corner = points.floor()
+    fx, fy = (points - corner).unbind(1)
+    span = torch.arange(-RADIUS, RADIUS + 2, device=points.device)
+    # a point further out than the patch is wide sees only zeros wherever it is: bound it before going to integers
+    limit = torch.tensor((width + SIDE, height + SIDE), device=points.device, dtype=points.dtype)
+    corner = torch.minimum(corner, limit).clamp_(min=-float(SIDE)).long()
+    x = corner[:, 0, None] + span  # (M, 10)
+    y = corner[:, 1, None] + span
+    inside_x, inside_y = (x >= 0) & (x < width), (y >= 0) & (y < height)
+    index = y.clamp(0, height - 1)[:, None, :] * width + x.clamp(0, width - 1)[:, :, None]  # (M, 10x, 10y)
+    block = level.flatten(1).gather(1, index.flatten(1)).reshape(index.shape)
+    block = block * (inside_x[:, :, None] & inside_y[:, None, :])
+    block = torch.lerp(block[:, :-1], block[:, 1:], fx[:, None, None])  # (M, 9, 10)
+    block = torch.lerp(block[:, :, :-1], block[:, :, 1:], fy[:, None, None])  # (M, 9, 9)
+    return block.flatten(1)

@@ -1,0 +1,41 @@
+"""Where and in which float type the networks run."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from propainter.errors import InputError
+
+log = logging.getLogger(__name__)
+
+TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def pick_device(device: torch.device | str | None) -> torch.device:
+    """The device named, else the first CUDA GPU, else the CPU."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def pick_dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype:
+    """The float type named (None: float32); float16 needs CUDA and falls back to float32 elsewhere, with a log line.
+
+    Raises:
+        InputError: No such type.
+    """
+    wanted = TYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype or torch.float32
+    if wanted not in TYPES.values():
+        raise InputError(f"dtype={dtype!r}", todo=f"Use one of {', '.join(TYPES)}.")
+    if wanted is torch.float16 and device.type != "cuda":
+        log.warning("float16 is ignored on %s: running in float32", device.type)
+        return torch.float32
+    return wanted
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Convolutions and matrices in ``dtype``; nothing at all for float32. Warping grids stay float32 by themselves."""
+    if dtype is torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype)

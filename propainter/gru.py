@@ -1,0 +1,67 @@
+"""RAFT's update block with everything that does not change between iterations computed once.
+
+Paper: Teed and Deng, RAFT, ECCV 2020, section 3.3. Weights: those of ``propainter.raft``.
+The same sums as the published block, in another order: a convolution is linear in its input channels, so the
+context's share of each gate is added as a constant, and the gates z and r come from one convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+HIDDEN = 128
+
+
+class FusedUpdate:
+    """One update step, prepared for a fixed context.
+
+    Args:
+        block: torchvision's UpdateBlock.
+        context: [N,128,h,w].
+    """
+
+    def __init__(self, block: nn.Module, context: Tensor) -> None:
+        self.motion = block.motion_encoder
+        self.flow_head = block.flow_head
+        self.gates = [
+            FusedGate(gru, context) for gru in (block.recurrent_block.convgru1, block.recurrent_block.convgru2)
+        ]
+
+    def __call__(self, hidden: Tensor, taps: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """New hidden state [N,128,h,w] and flow step [N,2,h,w] from correlation taps [N,324,h,w]."""
+        motion = self.motion(flow, taps)
+        for gate in self.gates:
+            hidden = gate(hidden, motion)
+        return hidden, self.flow_head(hidden)
+
+
+class FusedGate:
+    """One separable ConvGRU pass with the context's share precomputed.
+
+    Args:
+        gru: torchvision's ConvGRU, input channels ordered hidden, context, motion (128 each).
+        context: [N,128,h,w].
+    """
+
+    def __init__(self, gru: nn.Module, context: Tensor) -> None:
+        convs = (gru.convz, gru.convr, gru.convq)
+        self.padding = gru.convz.padding
+        weight = torch.cat([conv.weight for conv in convs])  # (384, 384, kh, kw)
+        bias = torch.cat([conv.bias for conv in convs])
+        state, fixed, motion = weight.split(HIDDEN, dim=1)
+        varying = torch.cat((state, motion), dim=1)
+        layout = torch.channels_last
+        self.weight_zr = varying[: 2 * HIDDEN].contiguous(memory_format=layout)
+        self.weight_q = varying[2 * HIDDEN :].contiguous(memory_format=layout)
+        share = F.conv2d(context, fixed.contiguous(memory_format=layout), bias, padding=self.padding)
+        self.share_zr, self.share_q = share[:, : 2 * HIDDEN], share[:, 2 * HIDDEN :]
+
+    def __call__(self, h: Tensor, motion: Tensor) -> Tensor:
+        """New hidden state [N,128,h,w] from hidden state and motion features [N,128,h,w]."""
+        zr = F.conv2d(torch.cat((h, motion), dim=1), self.weight_zr, padding=self.padding)
+        z, r = torch.sigmoid(zr + self.share_zr).split(HIDDEN, dim=1)
+        q = F.conv2d(torch.cat((r * h, motion), dim=1), self.weight_q, padding=self.padding)
+        q = torch.tanh(q + self.share_q)
+        return torch.lerp(h, q, z)  # (1 - z) h + z q
