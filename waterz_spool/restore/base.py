@@ -66,24 +66,19 @@ Check = Callable[[], None]
 """Called between windows of frames; raises Stop when the work should end."""
 
 
+def no_check() -> None:
+    """A check that never asks to stop."""
+
+
 class Restorer(Protocol):
     """A back end that fills masked pixels."""
 
     name: str
 
-    def restore(self, clip: Clip, *, check: Check = lambda: None) -> Restored:
+    def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
         """Fill the masked pixels of the clip's target frames.
 
         Raises:
             Stop: ``check`` asked for it.
         """
         ...
-
-
-def create(name: str, options: dict[str, Any] | None = None) -> Restorer:
-    """The restorer of that name.
-
-    Raises:
-        UsageError: No restorer has that name.
-    """
-    raise NotImplementedError
