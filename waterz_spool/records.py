@@ -49,6 +49,12 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     color_trc: int
     streams: tuple[StreamInfo, ...]
     chapters: int
+    profile: str = ""  # the codec's own word, e.g. "HQ" for ProRes 422 HQ
+    codec_tag: str = ""  # four characters, e.g. hvc1; empty when the container has none
+    counted_pts: bool = False  # the container times no frames (AVI, raw streams): pts is the frame index
+    display_matrix: tuple[int, ...] | None = None  # nine integers as in the file; rotation is its summary
+    mastering_display: tuple[Ratio, ...] | None = None  # R, G, B, white as x, y each; then least, greatest cd/m2
+    content_light: tuple[int, int] | None = None  # MaxCLL, MaxFALL in cd/m2
     # All values above that libav names by enum are its integers (AVCOL_*); 2 (or 0 for range) is unspecified.
 
 
@@ -108,6 +114,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tracks: tuple[OverlayTrack, ...]
     segments: tuple[SegmentSpec, ...]
     overlay_source: str  # box, mask, static, ...
+    mask_png: bytes = b""  # what a detector found, so that a second attempt of prepare does not search again
     schema: int = SCHEMA
 
     @property
