@@ -1,0 +1,58 @@
+"""Coordination through nothing but a shared folder: jobs, attempts, workers.
+
+Safety rests on one primitive, put-if-absent by link(2). Locks, heartbeats, caches and clocks only make it faster, and
+may lie. To the spool, what a job asks, its plan and its segments are opaque JSON.
+"""
+
+from waterz_spool.spool.atomic import FileOps, UndecidedError
+from waterz_spool.spool.claims import Claim
+from waterz_spool.spool.clock import Clock, SystemClock
+from waterz_spool.spool.formats import (
+    Beat,
+    Budget,
+    CommitRecord,
+    DamagedRecordError,
+    EndRecord,
+    JobFile,
+    PublishedRecord,
+    SourceRef,
+    SpoolSettings,
+    WorkerRecord,
+)
+from waterz_spool.spool.jobs import Job
+from waterz_spool.spool.layout import FINAL, PREP, SEGMENT, JobLayout, SpoolLayout, Task, label
+from waterz_spool.spool.root import Spool
+from waterz_spool.spool.session import Session
+from waterz_spool.spool.snapshot import JobState, Reason
+from waterz_spool.spool.states import TaskState
+
+__all__ = [
+    "FINAL",
+    "PREP",
+    "SEGMENT",
+    "Beat",
+    "Budget",
+    "Claim",
+    "Clock",
+    "CommitRecord",
+    "DamagedRecordError",
+    "EndRecord",
+    "FileOps",
+    "Job",
+    "JobFile",
+    "JobLayout",
+    "JobState",
+    "PublishedRecord",
+    "Reason",
+    "Session",
+    "SourceRef",
+    "Spool",
+    "SpoolLayout",
+    "SpoolSettings",
+    "SystemClock",
+    "Task",
+    "TaskState",
+    "UndecidedError",
+    "WorkerRecord",
+    "label",
+]

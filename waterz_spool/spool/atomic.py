@@ -1,0 +1,301 @@
+"""Put-if-absent by link(2), and the one seam through which the spool touches files.
+
+Guarantee: of all processes that put something under one name, exactly one succeeds, whatever dies, hangs, is
+answered twice or not at all. A name, once there, never changes. Limit: the file system must have hard links and
+decide them in one place; an error in reply to a link proves nothing, so the name is read and compared, and where the
+read is answered from a stale cache too, the outcome stays undecided for the caller (`UndecidedError`).
+
+Everything that coordinates goes through a `FileOps`: the real one is the default, a test passes one that fails,
+delays, forgets and lies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+FILE_MODE = 0o660
+FOLDER_MODE = 0o2770
+RECORD_CAP_BYTES = 16 * 1024
+PAYLOAD_CAP_BYTES = 256 * 1024
+PLAN_CAP_BYTES = 64 * 1024 * 1024
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR)
+_TRIES = 3
+_FICLONE = 0x40049409  # linux/fs.h
+
+
+class UndecidedError(OSError):
+    """A link was refused or unanswered, and the name cannot be read: who holds it is unknown for now."""
+
+
+class Facts(NamedTuple):
+    """Size and modification time of an opened regular file."""
+
+    bytes: int
+    mtime_ns: int
+
+
+class BeatFile(Protocol):
+    """A file rewritten in place by its one writer."""
+
+    def write(self, data: bytes) -> float:
+        """Replace the content and return the server's time of doing so (seconds since the epoch)."""
+        ...
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        ...
+
+
+class _PwriteBeat:
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+
+    def write(self, data: bytes) -> float:
+        os.pwrite(self._fd, data, 0)
+        os.fsync(self._fd)
+        return os.fstat(self._fd).st_mtime
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class FileOps:
+    """The file operations of the spool, each one system call or one obvious group of them.
+
+    Reads follow no symlink, open regular files only (a FIFO cannot hang them) and are capped. Writes are new files,
+    flushed and checked to the end. Subclass to inject faults.
+    """
+
+    is_real = True  # False: paths exist only inside the object
+
+    def listdir(self, folder: Path) -> list[str]:
+        """Names in a folder, in any order; may be late, never wrong about names that never change."""
+        return os.listdir(folder)  # noqa: PTH208 - tens of thousands of names, no Path for each
+
+    def read(self, path: Path, cap_bytes: int) -> bytes:
+        """The whole content.
+
+        Raises:
+            OSError: Absent, not a regular file, a symlink, or longer than the cap (EFBIG).
+        """
+        with _opened(path) as fd:
+            data = _read_up_to(fd, cap_bytes + 1)
+        if len(data) > cap_bytes:
+            raise OSError(errno.EFBIG, f"more than {cap_bytes} bytes", str(path))
+        return data
+
+    def write_new(self, path: Path, data: bytes) -> None:
+        """Create a file with this content, durable when it returns.
+
+        Raises:
+            OSError: The name is taken, or the data did not reach the disk; a partial file may remain.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(path, flags, FILE_MODE)
+        try:
+            os.fchmod(fd, FILE_MODE)  # umask took bits away; protected_hardlinks wants rw for linkers
+            _write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def link(self, source: Path, target: Path) -> None:
+        """A second name for a file; never replaces one."""
+        os.link(source, target, follow_symlinks=False)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a name."""
+        path.unlink()
+
+    def mkdir(self, path: Path) -> None:
+        """Make a folder that group members may write; there already is fine."""
+        try:
+            path.mkdir(FOLDER_MODE)
+        except FileExistsError:
+            return
+        path.chmod(FOLDER_MODE)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Move; used for whole folders and for what a user asked to overwrite, never onto a name that decides."""
+        source.rename(target)
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a folder and all in it, following no symlink; absent is fine."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
+
+    def sync_file(self, path: Path) -> None:
+        """Make a file's content durable."""
+        with _opened(path) as fd:
+            os.fsync(fd)
+
+    def sync_folder(self, path: Path) -> None:
+        """Make a folder's names durable, as far as its file system can."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EROFS):
+                raise
+        finally:
+            os.close(fd)
+
+    def digest(self, path: Path) -> tuple[int, str]:
+        """Size in bytes and sha256 (hex) of a file."""
+        sha, size = hashlib.sha256(), 0
+        with _opened(path) as fd:
+            while block := os.read(fd, 1 << 20):
+                sha.update(block)
+                size += len(block)
+        return size, sha.hexdigest()
+
+    def facts(self, path: Path) -> Facts:
+        """Size and modification time, asked of the opened file (a plain stat lags on network file systems)."""
+        with _opened(path) as fd:
+            info = os.fstat(fd)
+        return Facts(info.st_size, info.st_mtime_ns)
+
+    def pin(self, source: Path, target: Path) -> None:
+        """Keep a file's content under another name: hard link, else reflink, else a durable copy.
+
+        Limit: a hard link shows what is later written into the source in place (the job checks size, time and, when
+        in doubt, content); editors and downloaders that replace the file do not touch it.
+        """
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError:
+            _copy(source, target)
+
+    def beat_file(self, path: Path) -> BeatFile:
+        """Open a heartbeat for rewriting in place."""
+        return _PwriteBeat(path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with _opened(source) as fd, target.open("xb") as out:
+        os.fchmod(out.fileno(), FILE_MODE)
+        try:
+            fcntl.ioctl(out.fileno(), _FICLONE, fd)
+        except OSError:  # not on one file system that shares blocks
+            with open(fd, "rb", closefd=False) as reader:
+                shutil.copyfileobj(reader, out, 1 << 20)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _read_up_to(fd: int, limit: int) -> bytes:
+    blocks: list[bytes] = []
+    while limit > 0 and (block := os.read(fd, min(limit, 1 << 20))):
+        blocks.append(block)
+        limit -= len(block)
+    return b"".join(blocks)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_settled(ops: FileOps, path: Path, cap_bytes: int = RECORD_CAP_BYTES) -> bytes | None:
+    """The content, or None when the name is (or seems) absent; ESTALE, EIO and the like are tried again.
+
+    Limit: None proves nothing on a network file system. Ask only for names that are known to exist, and treat None
+    as "not visible here yet".
+
+    Raises:
+        OSError: It cannot be read although it is there.
+    """
+    for attempt in range(_TRIES):
+        try:
+            return ops.read(path, cap_bytes)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno not in _TRANSIENT or attempt == _TRIES - 1:
+                raise
+    raise AssertionError
+
+
+def link_if_absent(ops: FileOps, source: Path, target: Path, data: bytes) -> bool:
+    """Give a durable file that holds ``data`` the name ``target``, unless that name is taken.
+
+    ``data`` must be unique to the caller (it holds a nonce), so that finding it under the name means: mine.
+
+    Returns:
+        True when the name holds ``data``; False when it holds something else, for ever.
+
+    Raises:
+        UndecidedError: The link failed and the name cannot be read; it may still be the caller's.
+    """
+    failure: OSError | None = None
+    for _ in range(_TRIES):
+        try:
+            ops.link(source, target)
+            return True  # success is definite
+        except OSError as error:  # any error: who is there?
+            failure = error
+        with contextlib.suppress(OSError):
+            held = read_settled(ops, target, max(len(data), PAYLOAD_CAP_BYTES))
+            if held is not None:
+                return held == data
+        if failure.errno not in (*_TRANSIENT, errno.EEXIST, errno.EPERM):
+            break
+    assert failure is not None
+    raise UndecidedError(failure.errno, failure.strerror or str(failure), str(target)) from failure
+
+
+def put_if_absent(ops: FileOps, target: Path, data: bytes, nonce: str) -> bool:
+    """Put a record under a name unless the name is taken; the record is durable before the name exists.
+
+    Args:
+        ops: The file operations.
+        target: The name; its temporary file lies in the same folder (some systems link only within one).
+        data: The content, unique to the caller.
+        nonce: Names the temporary file; unused elsewhere.
+
+    Returns:
+        True when the name holds ``data``; False when it holds something else, for ever.
+
+    Raises:
+        OSError: The record could not be written (ENOSPC and the like): nothing happened.
+        UndecidedError: See `link_if_absent`.
+    """
+    temp = target.parent / f".t.{nonce}"
+    try:
+        ops.write_new(temp, data)
+        won = link_if_absent(ops, temp, target, data)
+    finally:
+        with contextlib.suppress(OSError):
+            ops.unlink(temp)
+    if won:
+        settle_folder(ops, target.parent)
+    return won
+
+
+def settle_folder(ops: FileOps, folder: Path) -> None:
+    """Make names durable where that can be done; a failure leaves them visible to all, at risk of a power cut only."""
+    with contextlib.suppress(OSError):
+        ops.sync_folder(folder)

@@ -1,0 +1,105 @@
+"""Which attempts a worker could claim next: cached, shuffled, delayed after failures; hints only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+from waterz_spool.spool.formats import SpoolSettings
+from waterz_spool.spool.jobs import Job
+from waterz_spool.spool.layout import Task, stage_of
+from waterz_spool.spool.snapshot import Snapshot
+from waterz_spool.spool.states import backoff_exponent
+
+Accept = Callable[[Job, Task, int], bool]
+
+_MISSES = 4  # then the cache is too old to be worth another try
+_OWN_FAILURE_FACTOR = 3.0  # a segment that failed on this host is left to others for so much longer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An attempt that was open at the last look."""
+
+    job: Job
+    task: Task
+    attempt: int
+    not_before: float  # monotonic
+
+
+class Candidates:
+    """The cache. Final and prepare of a job come first, its segments in an order of this worker's own."""
+
+    def __init__(self, tasks: frozenset[str], host: str, settings: SpoolSettings, random: Random) -> None:
+        self._tasks = tasks
+        self._host = host
+        self._settings = settings
+        self._random = random
+        self._open: list[Candidate] = []  # the last one is the next one
+        self._late: list[Candidate] = []
+        self._first_seen: dict[tuple[str, Task, int], float] = {}
+        self._misses = 0
+
+    def refill(self) -> None:
+        """Forget all: a fresh look follows."""
+        self._open.clear()
+        self._late.clear()
+        self._misses = 0
+
+    def add(self, job: Job, snapshot: Snapshot, now: float, accept: Accept) -> None:
+        """Take up what a look at a job shows."""
+        found = [
+            Candidate(job, task, attempt, self._not_before(job, snapshot, task, attempt, now))
+            for task, attempt in snapshot.claimable()
+            if stage_of(task) in self._tasks and accept(job, task, attempt)
+        ]
+        first = [candidate for candidate in found if isinstance(candidate.task, str)]
+        rest = [candidate for candidate in found if isinstance(candidate.task, int)]
+        self._random.shuffle(rest)
+        ordered = [*first, *rest]
+        self._late += [candidate for candidate in ordered if candidate.not_before > now]
+        self._open[:0] = reversed([candidate for candidate in ordered if candidate.not_before <= now])
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """Candidates one by one, until there are none or too many were taken by others."""
+        while self._open and self._misses < _MISSES:
+            yield self._open.pop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is one to try now."""
+        return bool(self._open)
+
+    def missed(self) -> None:
+        """Somebody else had it."""
+        self._misses += 1
+
+    def hit(self) -> None:
+        """A claim succeeded."""
+        self._misses = 0
+
+    def next_due_s(self, now: float) -> float | None:
+        """When the first delayed candidate is due, in seconds from now."""
+        return min((candidate.not_before - now for candidate in self._late), default=None)
+
+    def _not_before(self, job: Job, snapshot: Snapshot, task: Task, attempt: int, now: float) -> float:
+        """Backoff from this observer's first sight of the open attempt; a fresh observer starts anew."""
+        log = snapshot.task(task)
+        doubled = backoff_exponent(log)
+        if doubled is None or log.kinds.get(attempt - 1) == "released":
+            return now
+        key = (job.id, task, attempt)
+        if key not in self._first_seen:
+            wait_s = min(self._settings.backoff_s * 2.0**doubled, self._settings.backoff_max_s)
+            wait_s *= 1.0 + self._random.random()
+            if self._failed_here(job, task, attempt - 1, log.kinds.get(attempt - 1)):
+                wait_s *= _OWN_FAILURE_FACTOR
+            self._first_seen[key] = now + wait_s
+        return self._first_seen[key]
+
+    def _failed_here(self, job: Job, task: Task, attempt: int, kind: str | None) -> bool:
+        if kind != "failed":
+            return False
+        end = job.log.end(task, attempt)
+        return end is not None and end.host == self._host

@@ -1,0 +1,180 @@
+"""Reading and writing log/ of one job: append-only records, one fact each.
+
+Guarantee: no method changes or removes a record; each put either wins its name or leaves it to its holder. Limit:
+what was read is true for ever, what was not seen may exist all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TypeVar
+
+from waterz_spool.spool.atomic import (
+    PAYLOAD_CAP_BYTES,
+    FileOps,
+    link_if_absent,
+    put_if_absent,
+    read_settled,
+    settle_folder,
+)
+from waterz_spool.spool.clock import Tokens
+from waterz_spool.spool.failpoints import hit
+from waterz_spool.spool.formats import (
+    CommitRecord,
+    EndRecord,
+    PlanRecord,
+    PublishedRecord,
+    Token,
+    VoidRecord,
+    decode,
+    encode,
+)
+from waterz_spool.spool.layout import (
+    COMMIT_NAME,
+    PLAN_NAME,
+    PUBLISHED_NAME,
+    JobLayout,
+    Task,
+    claim_name,
+    end_name,
+    label,
+    marker_name,
+    ready_name,
+)
+from waterz_spool.spool.states import LogView, parse_log
+
+T = TypeVar("T")
+
+
+class JobLog:
+    """The records of one job. What was read once is kept: records never change."""
+
+    def __init__(self, layout: JobLayout, ops: FileOps, tokens: Tokens) -> None:
+        self.layout = layout
+        self.ops = ops
+        self.tokens = tokens
+        self._ends: dict[tuple[Task, int], EndRecord] = {}
+        self._owners: dict[tuple[Task, int], Token] = {}
+        self._commit: CommitRecord | None = None
+        self._plan: PlanRecord | None = None
+
+    # ---- reading
+
+    def scan(self, *, repair: bool = False) -> LogView:
+        """One listing of log/, and one read for each outcome that has no marker yet.
+
+        Args:
+            repair: Add the missing markers on the way, so that nobody has to read those again.
+        """
+        view = parse_log(self.ops.listdir(self.layout.log))
+        for task, attempt in list(view.unknown()):
+            end = self.end(task, attempt)
+            if end is None:
+                continue  # listed but not visible yet: stays unknown, nobody claims on it
+            view.task(task).kinds[attempt] = end.kind
+            if repair:
+                self.mark(task, attempt, end.kind)
+        return view
+
+    def end(self, task: Task, attempt: int) -> EndRecord | None:
+        """The outcome of an attempt that is known to have ended."""
+        key = (task, attempt)
+        if key not in self._ends:
+            end = self._read(self.layout.log / end_name(task, attempt), EndRecord)
+            if end is None:
+                return None
+            self._ends[key] = end
+        return self._ends[key]
+
+    def owner(self, task: Task, attempt: int) -> Token | None:
+        """Who claimed an attempt that is known to be claimed."""
+        key = (task, attempt)
+        if key not in self._owners:
+            token = self._read(self.layout.log / claim_name(task, attempt), Token)
+            if token is None:
+                return None
+            self._owners[key] = token
+        return self._owners[key]
+
+    def plan(self) -> PlanRecord | None:
+        """Which plan holds; ask when it is known to be decided."""
+        self._plan = self._plan or self._read(self.layout.log / PLAN_NAME, PlanRecord)
+        return self._plan
+
+    def commit(self) -> CommitRecord | None:
+        """How the job ends; ask when it is known to be decided."""
+        self._commit = self._commit or self._read(self.layout.log / COMMIT_NAME, CommitRecord)
+        return self._commit
+
+    def published(self) -> PublishedRecord | None:
+        """Where the result went first; ask when it is known to be published."""
+        return self._read(self.layout.log / PUBLISHED_NAME, PublishedRecord)
+
+    def payload(self, index: int) -> bytes | None:
+        """The job of a segment that is known to be ready."""
+        return read_settled(self.ops, self.layout.log / ready_name(index), PAYLOAD_CAP_BYTES)
+
+    def _read(self, path: Path, kind: type[T]) -> T | None:
+        data = read_settled(self.ops, path)
+        return None if data is None else decode(data, kind, path)
+
+    # ---- writing
+
+    def put(self, name: str, data: bytes) -> bool:
+        """Put a record into log/ unless its name is taken; see `put_if_absent`."""
+        return put_if_absent(self.ops, self.layout.log / name, data, self.tokens())
+
+    def put_end(self, task: Task, attempt: int, record: EndRecord) -> bool:
+        """Record the outcome of an attempt: THE commit. Exactly one outcome can ever exist.
+
+        Returns:
+            False when the attempt has another outcome: the caller was fenced.
+
+        Raises:
+            OSError: It could not be written; UndecidedError: it may be there.
+        """
+        temp = self.layout.log / f".t.{self.tokens()}"
+        data = encode(record)
+        try:
+            self.ops.write_new(temp, data)
+            hit("before_end", label(task))
+            return self.link_end(temp, data, task, attempt, record.kind)
+        finally:
+            with contextlib.suppress(OSError):
+                self.ops.unlink(temp)
+
+    def link_end(self, written: Path, data: bytes, task: Task, attempt: int, kind: str) -> bool:
+        """As `put_end`, with an outcome that was written before: works where no byte can be written any more."""
+        won = link_if_absent(self.ops, written, self.layout.log / end_name(task, attempt), data)
+        if won:
+            hit("after_end", label(task))
+            settle_folder(self.ops, self.layout.log)
+            self.mark(task, attempt, kind)
+            hit("after_marker", label(task))
+        return won
+
+    def mark(self, task: Task, attempt: int, kind: str) -> None:
+        """Add the readable marker of an outcome; derived, so a failure is left to the next one who looks."""
+        with contextlib.suppress(OSError):
+            self.ops.link(self.layout.log / end_name(task, attempt), self.layout.log / marker_name(task, attempt, kind))
+
+    def put_void(self, task: Task, attempt: int, record: VoidRecord) -> bool:
+        """Say that the output of a done attempt is broken; the attempt then counts as lost."""
+        return self.put(marker_name(task, attempt, "void"), encode(record))
+
+    def put_commit(self, record: CommitRecord) -> CommitRecord:
+        """Decide how the job ends, or learn how it was decided: publish and cancel compete for one name.
+
+        Raises:
+            OSError: It could not be decided or read now.
+        """
+        hit("before_commit")
+        if self.put(COMMIT_NAME, encode(record)):
+            hit("after_commit")
+            self._commit = record
+            return record
+        decided = self.commit()
+        if decided is None:
+            raise FileNotFoundError(f"{COMMIT_NAME} is taken but not visible yet")
+        return decided

@@ -1,0 +1,218 @@
+"""The spool: a folder that jobs and workers share, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from waterz_spool.errors import SetupError, UsageError
+from waterz_spool.spool.atomic import FileOps, put_if_absent, read_settled
+from waterz_spool.spool.clock import Clock, SystemClock, Tokens, random_token
+from waterz_spool.spool.control import ControlFolder
+from waterz_spool.spool.formats import (
+    FORMAT_VERSION,
+    Beat,
+    Budget,
+    SpoolFile,
+    SpoolSettings,
+    WorkerRecord,
+    decode,
+    decode_spool_file,
+    encode,
+)
+from waterz_spool.spool.jobs import Job
+from waterz_spool.spool.layout import JOB_ID, SpoolLayout
+from waterz_spool.spool.submit import Submission, Submitter
+
+
+class Spool:
+    """A spool that exists; made by `Spool.create` or `Spool.open`.
+
+    Attributes:
+        root: Its folder.
+        layout: Where things lie in it.
+        settings: What all its workers agree on.
+        ops: The file operations it uses: the seam for fault injection.
+        clock: Where time comes from.
+        tokens: Where unique names come from.
+        ctl: Spool-wide pause and resume.
+    """
+
+    def __init__(self, root: Path, file: SpoolFile, ops: FileOps, clock: Clock, tokens: Tokens) -> None:
+        self.root = root
+        self.layout = SpoolLayout(root)
+        self.uuid = file.uuid
+        self.settings = file.settings
+        self.ops = ops
+        self.clock = clock
+        self.tokens = tokens
+        self.ctl = ControlFolder(self.layout.ctl, ops, clock, tokens)
+        self._jobs: dict[str, Job] = {}
+
+    def __repr__(self) -> str:
+        return f"Spool({str(self.root)!r})"
+
+    @classmethod
+    def create(
+        cls,
+        root: Path | str,
+        settings: SpoolSettings | None = None,
+        *,
+        ops: FileOps | None = None,
+        clock: Clock | None = None,
+        tokens: Tokens = random_token,
+    ) -> Spool:
+        """The spool in this folder, made if it is not there yet; the first one to make it decides the settings.
+
+        Raises:
+            OSError: It cannot be made there, for instance because the file system has no hard links.
+        """
+        layout = SpoolLayout(Path(root).absolute())
+        ops = ops or FileOps()
+        if ops.is_real:
+            layout.root.parent.mkdir(parents=True, exist_ok=True)
+        for folder in layout.folders:
+            ops.mkdir(folder)
+        if layout.spool_file.name not in ops.listdir(layout.root):
+            record = SpoolFile(version=FORMAT_VERSION, uuid=tokens(), settings=settings or SpoolSettings())
+            put_if_absent(ops, layout.spool_file, encode(record), tokens())
+        return cls.open(layout.root, ops=ops, clock=clock, tokens=tokens)
+
+    @classmethod
+    def open(
+        cls,
+        root: Path | str,
+        *,
+        ops: FileOps | None = None,
+        clock: Clock | None = None,
+        tokens: Tokens = random_token,
+    ) -> Spool:
+        """The spool in this folder.
+
+        Raises:
+            SetupError: It is none, is damaged, or of another format version.
+        """
+        layout, ops = SpoolLayout(Path(root).absolute()), ops or FileOps()
+        data = read_settled(ops, layout.spool_file)
+        if data is None:
+            raise SetupError(
+                "not a spool: no spool.json", where=str(root), todo="name the folder that `submit` or `run` made"
+            )
+        return cls(layout.root, decode_spool_file(data, layout.spool_file), ops, clock or SystemClock(), tokens)
+
+    @property
+    def inbox(self) -> Path:
+        """Where people put videos."""
+        return self.layout.inbox
+
+    @property
+    def outbox(self) -> Path:
+        """Where results of the inbox appear."""
+        return self.layout.outbox
+
+    def submit(
+        self,
+        request: bytes,
+        *,
+        source: Path,
+        name: str = "",
+        job_id: str | None = None,
+        priority: int = 5,
+        budget: Budget | None = None,
+        attachments: Mapping[str, Path] | None = None,
+    ) -> Job:
+        """A new job, whole or not at all, with its source pinned.
+
+        Args:
+            request: What the user asked, JSON, opaque to the spool, at most 256 KiB.
+            source: The video; hard-linked into the job, else reflinked, else copied, and hashed.
+            name: Its name for people; that of the source by default.
+            job_id: An explicit id; when such a job exists, it is returned and nothing is done. By default a new one
+                like ``20261122-talk-7f3a``.
+            priority: 0 (first) to 9 (last).
+            budget: How often a task may fail or be lost.
+            attachments: Further files to pin beside the source, by the name they get.
+
+        Raises:
+            InputError: The source cannot be read or is changing.
+            UsageError: The id, priority or request is not acceptable.
+        """
+        asked = Submission(
+            request=request,
+            source=Path(source).resolve(),
+            name=name or Path(source).name,
+            job_id=job_id,
+            priority=priority,
+            budget=budget or Budget(),
+            attachments=dict(attachments or {}),
+        )
+        return self.by_id(Submitter(self.layout, self.ops, self.clock, self.tokens).submit(asked))
+
+    def by_id(self, job_id: str) -> Job:
+        """The job with this exact id; whether it exists shows when it is used."""
+        if JOB_ID.fullmatch(job_id) is None:
+            raise UsageError(f"not a job id: {job_id!r}")
+        job = self._jobs.get(job_id)
+        if job is None:
+            job = self._jobs[job_id] = Job(self.layout.job(job_id), self.ops, self.clock, self.tokens)
+        return job
+
+    def job(self, ref: str) -> Job:
+        """The job that an id, a unique prefix of one, or "last" names.
+
+        Raises:
+            UsageError: None or several.
+        """
+        ids = self.job_ids()
+        if ref in ids:
+            return self.by_id(ref)
+        if ref == "last" and ids:
+            return max(map(self.by_id, ids), key=lambda job: (job.file.submitted, job.id))
+        found = [job_id for job_id in ids if job_id.startswith(ref)] if ref else []
+        if len(found) == 1:
+            return self.by_id(found[0])
+        if found:
+            raise UsageError(f"{ref!r} names several jobs: {', '.join(found[:8])}", where=str(self.root))
+        known = ", ".join(ids[-8:]) or "none"
+        raise UsageError(f"no job {ref!r}", where=str(self.root), todo=f"jobs here: {known}")
+
+    def job_ids(self) -> list[str]:
+        """Ids of all jobs, sorted."""
+        return sorted(name for name in self.ops.listdir(self.layout.jobs) if JOB_ID.fullmatch(name))
+
+    def jobs(self) -> list[Job]:
+        """All jobs, by id."""
+        return [self.by_id(job_id) for job_id in self.job_ids()]
+
+    def pause(self, why: str = "") -> None:
+        """Ask all workers to hand back and claim nothing; advisory."""
+        self.ctl.append("pause", why)
+
+    def resume(self, why: str = "") -> None:
+        """Undo pause."""
+        self.ctl.append("resume", why)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the spool is paused, as far as a listing shows."""
+        return self.ctl.scan().paused
+
+    def workers(self) -> list[tuple[WorkerRecord, Beat | None]]:
+        """Workers that have not left cleanly, with their last heartbeat; some may be dead."""
+        found = []
+        for name in sorted(self.ops.listdir(self.layout.workers)):
+            if name.endswith(".hb"):
+                record = self.worker(name.removesuffix(".hb"))
+                if record is not None:
+                    found.append((record, self._beat(record.w)))
+        return found
+
+    def worker(self, wid: str) -> WorkerRecord | None:
+        """Who a worker is, or None when that is not known (any more)."""
+        path = self.layout.worker_record(wid)
+        data = read_settled(self.ops, path)
+        return None if data is None else decode(data, WorkerRecord, path)
+
+    def _beat(self, wid: str) -> Beat | None:
+        data = read_settled(self.ops, self.layout.heartbeat(wid))
+        return decode(data, Beat, self.layout.heartbeat(wid)) if data else None

@@ -1,0 +1,110 @@
+"""A worker's looks at the jobs of a spool: in order of priority, skipping what can never be work again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from waterz_spool.errors import UsageError
+from waterz_spool.spool.clock import Clock
+from waterz_spool.spool.formats import DamagedRecordError
+from waterz_spool.spool.jobs import Job
+from waterz_spool.spool.layout import JOB_ID
+from waterz_spool.spool.root import Spool
+from waterz_spool.spool.snapshot import Snapshot
+
+_ALL_JOBS_EVERY_S = 60.0
+
+
+class Survey:
+    """What this worker knows of all jobs.
+
+    active/ is listed at every look; jobs/, which is the truth, once a minute, for jobs whose entry is missing.
+
+    Attributes:
+        snapshots: The jobs of the last look, as far as it went.
+        broken: Jobs that cannot be worked on, with the reason.
+    """
+
+    def __init__(self, spool: Spool, only: frozenset[str] | None, clock: Clock) -> None:
+        self.snapshots: dict[str, tuple[Job, Snapshot]] = {}
+        self.broken: dict[str, str] = {}
+        self._spool = spool
+        self._only = only
+        self._clock = clock
+        self._over: set[str] = set()  # published or cancelled: never work again
+        self._failed: dict[str, list[int]] = {}  # grants seen when it had failed
+        self._all: set[str] = set()
+        self._all_at = float("-inf")
+        self._unsure = False
+
+    def look(self, *, repair: bool = False) -> Iterator[tuple[Job, Snapshot]]:
+        """Snapshots of jobs that may hold work, one by one; a job that cannot be read now is left out."""
+        self.snapshots = {}
+        self._unsure = False
+        for job_id in self._ids():
+            if job_id in self._over:
+                continue
+            snapshot = self._snapshot(job_id, repair)
+            if snapshot is not None:
+                yield self.snapshots[job_id]
+
+    def finished(self, *, final: bool) -> bool:
+        """Whether, after a look at all jobs, none can ever be work for a worker that does or does not do final."""
+        for _, snapshot in self.look():
+            state = snapshot.state()
+            if state in ("done", "cancelled", "failed") or (state == "finalizing" and not final):
+                continue
+            return False
+        return not self._unsure
+
+    def unpublished(self) -> list[Job]:
+        """Jobs that are to be published and, as far as can be seen, are not."""
+        return [job for job, snapshot in self.look() if snapshot.state() == "done" and not snapshot.view.published]
+
+    def _snapshot(self, job_id: str, repair: bool) -> Snapshot | None:
+        job = self._spool.by_id(job_id)
+        try:
+            if self._still_failed(job):
+                return None
+            snapshot = job.snapshot(repair=repair)
+            state = snapshot.state()
+        except (DamagedRecordError, UsageError) as error:
+            self.broken[job_id] = str(error)
+            return None
+        except FileNotFoundError:
+            return None  # cleaned away
+        except OSError:
+            self._unsure = True
+            return None
+        self.broken.pop(job_id, None)
+        self.snapshots[job_id] = (job, snapshot)
+        if state == "cancelled" or (state == "done" and snapshot.view.published):
+            self._over.add(job_id)
+        if state == "failed":
+            self._failed[job_id] = snapshot.control.grants
+        return snapshot
+
+    def _still_failed(self, job: Job) -> bool:
+        """A failed job lives on only by a new grant (or ends by cancel): one small listing tells."""
+        if job.id not in self._failed:
+            return False
+        control = job.control.scan()
+        if control.cancel or sorted(control.grants) != sorted(self._failed[job.id]):
+            del self._failed[job.id]
+            return False
+        return True
+
+    def _ids(self) -> list[str]:
+        if self._only is not None:
+            return sorted(self._only)
+        try:
+            names = sorted(self._spool.ops.listdir(self._spool.layout.active))
+            now = self._clock.monotonic()
+            if now - self._all_at >= _ALL_JOBS_EVERY_S:
+                self._all, self._all_at = set(self._spool.job_ids()), now
+        except OSError:
+            self._unsure = True
+            return []
+        indexed = [name.split("-", 2)[2] for name in names if name.count("-") >= 2]
+        indexed = [job_id for job_id in indexed if JOB_ID.fullmatch(job_id)]
+        return list(dict.fromkeys([*indexed, *sorted(self._all)]))
