@@ -7,6 +7,7 @@ Frame ranges are half-open ``[start, stop)`` over zero-based decode (presentatio
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -143,6 +144,19 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True):
     seen: float  # share of hidden pixels that some other frame shows, 0..1
     weight: float  # mean blend weight of the temporal expert inside the mask, 0..1
     hidden_px: int  # hidden pixels summed over the frames: the weight of this record in means
+
+
+def mean_confidence(parts: Iterable[Confidence | None]) -> Confidence | None:
+    """The confidence of several restorations together, weighted by hidden pixels; None when nothing was hidden."""
+    found = [part for part in parts if part is not None and part.hidden_px]
+    total = sum(part.hidden_px for part in found)
+    if not total:
+        return None
+    return Confidence(
+        seen=round(sum(part.seen * part.hidden_px for part in found) / total, 6),
+        weight=round(sum(part.weight * part.hidden_px for part in found) / total, 6),
+        hidden_px=total,
+    )
 
 
 class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):

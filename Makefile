@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh Debian 12 machine with Python 3.11: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+# opencv-python needs the system's libGL.so.1; where that is missing, its headless twin does the same work.
+CV2_WITHOUT_LIBGL = $(BIN)/python -c "import cv2" 2>/dev/null || { echo "no libGL.so.1: using opencv-python-headless"; \
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(BIN)/python -m pip install --quiet opencv-python-headless; }
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.light
+	$(BIN)/waterz-spool demo $(DEMO)
+
+test: $(VENV)/.full check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.full
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.full
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.light: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	$(CV2_WITHOUT_LIBGL)
+	touch $@
+
+$(VENV)/.full: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[neural]" --group dev
+	$(CV2_WITHOUT_LIBGL)
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

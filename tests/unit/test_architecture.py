@@ -1,0 +1,83 @@
+"""The floors of the house: a floor imports only floors under it, never up, never sideways, no private names."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLOORS = {
+    "errors": 1,
+    "records": 2, "config": 2,
+    "spool": 3, "plan": 3, "media": 3, "restore": 3,
+    "detect": 4, "report": 4,
+    "stages": 5,
+    "launch": 6,
+    "api": 6.5,
+    "cli": 7,
+    "__init__": 8, "__main__": 8,
+}  # fmt: skip
+HEAVY = {"torch", "torchvision", "ultralytics", "cv2", "numpy", "av", "submitit", "watchdog", "scenedetect"}
+
+
+def unit_of(path: Path) -> str:
+    return path.relative_to(ROOT / "waterz_spool").parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, tuple(alias.name for alias in node.names)
+
+
+MODULES = sorted((ROOT / "waterz_spool").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down_only(path):
+    here = unit_of(path)
+    for module, names in imports_of(path):
+        if not module.startswith("waterz_spool"):
+            continue
+        parts = module.split(".")[1:] or [names[0]]
+        there = parts[0] if parts[0] in FLOORS else "__init__"
+        if there == here or (there == "__init__" and set(names) <= {"__version__"}):
+            continue
+        assert FLOORS[there] < FLOORS[here], f"{here} imports {module}"
+        assert not any(name.startswith("_") for name in (*parts, *names)), f"{here} imports a private name of {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "propainter").rglob("*.py")), ids=lambda p: p.name)
+def test_propainter_is_an_island(path):
+    assert not any(module.startswith("waterz_spool") for module, _ in imports_of(path))
+
+
+def test_only_the_adapter_imports_propainter():
+    users = {unit for p in MODULES for m, _ in imports_of(p) if m.split(".")[0] == "propainter" for unit in [p.name]}
+    assert users <= {"propainter.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_are_small(path):
+    assert len(path.read_text().splitlines()) < 400
+
+
+def test_status_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys\n"
+        "from waterz_spool.__main__ import main\n"
+        "try: main(['--spool', sys.argv[1], 'status'])\n"
+        "except SystemExit: pass\n"
+        "print(' '.join(sorted({name.split('.')[0] for name in sys.modules})))\n"
+    )
+    from waterz_spool.spool import Spool
+
+    Spool.create(tmp_path / "spool")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "spool")], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert not HEAVY & set(done.stdout.splitlines()[-1].split())

@@ -1,0 +1,71 @@
+"""What every command shares: which spool, which configuration, and how to print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from waterz_spool import config
+from waterz_spool.config import Config
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that stand before or after every command."""
+
+    spool: Path | None
+    config_file: Path | None
+    as_json: bool
+
+    def config(self, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+        """The configuration: command line over environment over file over default."""
+        return config.load(self.config_file, overrides=overrides)
+
+    def chosen_spool(self) -> Path | None:
+        """The spool the user named by option, environment or file; None when none was named."""
+        if self.spool:
+            return self.spool
+        named = os.environ.get("WATERZ_SPOOL_DIR", "") or self.config().spool.dir
+        return Path(named).expanduser() if named else None
+
+    def spool_root(self) -> Path:
+        """The chosen spool, else the private one of this user."""
+        return self.chosen_spool() or private_spool()
+
+    def emit(self, data: Any, text: str) -> None:
+        """Print data as JSON when asked, else the text."""
+        line = msgspec.json.encode(data).decode() if self.as_json else text
+        if line:
+            click.echo(line)
+
+
+def private_spool() -> Path:
+    """A spool in the user's state folder, for work that needs no other machine."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "waterz-spool"
+
+
+def shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared settings; ``--spool`` and ``--json`` may also stand after its name."""
+
+    @wraps(command)
+    def with_settings(*, spool: Path | None, as_json: bool, **given: Any) -> None:
+        found: Settings = click.get_current_context().obj
+        command(replace(found, spool=spool or found.spool, as_json=as_json or found.as_json), **given)
+
+    spool = click.option("--spool", type=click.Path(path_type=Path), help="Shared directory [WATERZ_SPOOL_DIR].")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    return spool(as_json(with_settings))
+
+
+def on_terminal() -> bool:
+    """Whether progress may redraw a line."""
+    return sys.stderr.isatty()

@@ -1,0 +1,139 @@
+"""`retry`, `cancel`, `pause`, `resume`, `finalize`, `verify` and `clean`: control of jobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.show import find_jobs, split_task
+from waterz_spool.errors import UsageError, VerificationError
+from waterz_spool.spool import Spool
+
+
+@click.command("retry")
+@click.argument("name")
+@shared_options
+def retry_command(settings: Settings, name: str) -> None:
+    """Grant a failed job (JOB) or one task (JOB/52) another round of attempts."""
+    job_name, task = split_task(name)
+    for job in find_jobs(settings, job_name):
+        job.retry(task)
+        settings.emit({"job": job.id, "retry": task}, f"{job.id}: granted another round")
+
+
+def _control(
+    name: str, about: str, act: Callable[[Any], str], *, spool_wide: Callable[[Any], None] | None
+) -> click.Command:
+    @click.command(name, help=about)
+    @click.argument("job", required=spool_wide is None)
+    @shared_options
+    def command(settings: Settings, job: str | None) -> None:
+        if job is None and spool_wide is not None:
+            spool_wide(Spool.open(settings.spool_root()))
+            settings.emit({name: "spool"}, f"{name}: the whole spool")
+            return
+        for each in find_jobs(settings, job):
+            if job == "all" and each.state().terminal:
+                continue
+            settings.emit({"job": each.id, name: (text := act(each))}, f"{each.id}: {text}")
+
+    return command
+
+
+def _cancel(job: Any) -> str:
+    return "cancelled" if job.cancel() else "too late, the result is decided"
+
+
+def _pause(job: Any) -> str:
+    job.pause()
+    return "paused; workers hand back at the next window"
+
+
+def _resume(job: Any) -> str:
+    job.resume()
+    return "resumed"
+
+
+cancel_command = _control("cancel", "End a job without a result; what runs is handed back.", _cancel, spool_wide=None)
+pause_command = _control(
+    "pause", "Hold a job, or the whole spool: nothing new is claimed.", _pause, spool_wide=Spool.pause
+)
+resume_command = _control("resume", "Go on after pause.", _resume, spool_wide=Spool.resume)
+
+
+@click.command("finalize")
+@click.argument("job", default="last")
+@shared_options
+def finalize_command(settings: Settings, job: str) -> None:
+    """Join, verify and publish a job whose segments are all done, here and now."""
+    from waterz_spool.launch.follow import follow, result_path
+    from waterz_spool.launch.inbox import finalize_jobs
+    from waterz_spool.report.explain import explain_job
+    from waterz_spool.report.status import summary
+
+    spool = Spool.open(settings.spool_root())
+    each = spool.job(job)
+    state = each.state()
+    if state.state not in ("finalizing", "done"):
+        raise UsageError(
+            "the job is not ready to be finalized", where=each.id, todo="; ".join(explain_job(each, state))
+        )
+    finalize_jobs(spool, [each.id])
+    follow(each)
+    settings.emit(summary(each), str(result_path(each)))
+
+
+@click.command("verify")
+@click.argument("job", default="last")
+@shared_options
+def verify_command(settings: Settings, job: str) -> None:
+    """Check every record and file of a job against the protocol's invariants."""
+    broken = 0
+    for each in find_jobs(settings, job):
+        violations = each.verify()
+        broken += len(violations)
+        lines = [f"{each.id}: {violation}" for violation in violations] or [f"{each.id}: all invariants hold"]
+        settings.emit({"job": each.id, "violations": [str(violation) for violation in violations]}, "\n".join(lines))
+    if broken:
+        raise VerificationError(
+            f"{broken} invariants are violated", todo="do not trust this job; submit the video again"
+        )
+
+
+@click.command("clean")
+@click.option(
+    "--older-than",
+    default="7d",
+    show_default=True,
+    metavar="AGE",
+    help="Only jobs that ended so long ago: 30m, 12h, 7d.",
+)
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(["done", "cancelled", "failed"]),
+    help="Only these; repeatable.",
+)
+@click.option("--yes", is_flag=True, help="Really remove; without it only the list is shown.")
+@shared_options
+def clean_command(settings: Settings, older_than: str, states: tuple[str, ...], yes: bool) -> None:
+    """Remove ended jobs from the spool; never one that still works, never a published result."""
+    spool = Spool.open(settings.spool_root())
+    found = spool.clean(older_than_s=_age_s(older_than), states=states or ("done", "cancelled"), dry_run=not yes)
+    verb = "removed" if yes else "would remove"
+    lines = [f"{verb} {item}" for item in found] or ["nothing to remove"]
+    if found and not yes:
+        lines.append("run it again with --yes")
+    settings.emit({"removed" if yes else "would_remove": [str(item) for item in found]}, "\n".join(lines))
+
+
+def _age_s(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not match:
+        raise UsageError("an age is a number with s, m, h or d", where=f"--older-than {text}", todo="for example 12h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

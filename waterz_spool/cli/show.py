@@ -1,0 +1,80 @@
+"""`status`, `explain` and `logs`: what is going on, why not, and what was said."""
+
+from __future__ import annotations
+
+import click
+
+from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.errors import UsageError
+from waterz_spool.spool import Job, Spool
+
+
+def find_jobs(settings: Settings, name: str | None) -> list[Job]:
+    """The jobs a name stands for: an id, a unique prefix, ``last``, ``all`` or nothing for all."""
+    spool = Spool.open(settings.spool_root())
+    return spool.jobs() if name in (None, "all") else [spool.job(str(name))]
+
+
+def split_task(name: str) -> tuple[str, int | str | None]:
+    """``last/52`` as job name and task; the task is a segment index, ``prep``, ``final`` or None."""
+    job, _, task = name.partition("/")
+    if task in ("", "prep", "final"):
+        return job, task or None
+    if not task.isdigit():
+        raise UsageError("a task is a segment number, prep or final", where=name, todo="for example last/52")
+    return job, int(task)
+
+
+@click.command("status")
+@click.argument("job", required=False)
+@click.option("--segments", is_flag=True, help="One line per segment, with confidence.")
+@shared_options
+def status_command(settings: Settings, job: str | None, segments: bool) -> None:
+    """What is done, running, waiting."""
+    from waterz_spool.report import status
+
+    found = [(each, each.state()) for each in find_jobs(settings, job)]
+    if not found:
+        settings.emit([], "no jobs in this spool")
+    elif segments:
+        for each, state in found:
+            rows = status.segment_rows(each, state)
+            data = [dict(zip((name.lower() for name in status.SEGMENT_COLUMNS), line, strict=True)) for line in rows]
+            settings.emit(
+                {"job": each.id, "segments": data}, f"{each.id}\n{status.table(status.SEGMENT_COLUMNS, rows)}"
+            )
+    else:
+        rows = [] if settings.as_json else [status.row(each, state) for each, state in found]
+        settings.emit([status.summary(each) for each, _ in found], status.table(status.JOB_COLUMNS, rows))
+
+
+@click.command("explain")
+@click.argument("name", default="last")
+@shared_options
+def explain_command(settings: Settings, name: str) -> None:
+    """Why a job (JOB) or a task of it (JOB/52) does not move."""
+    from waterz_spool.report.explain import explain_job, explain_task
+
+    job_name, wanted = split_task(name)
+    job = Spool.open(settings.spool_root()).job(job_name)
+    state = job.state()
+    if wanted is None:
+        lines = explain_job(job, state)
+    else:
+        task = next((task for task in state.tasks if task.task == wanted), None)
+        if task is None:
+            raise UsageError(f"the job has no task {wanted}", where=job.id, todo="waterz-spool status --segments")
+        lines = explain_task(job, state, task)
+    settings.emit({"job": job.id, "lines": lines}, "\n".join(lines))
+
+
+@click.command("logs")
+@click.argument("name", default="last")
+@shared_options
+def logs_command(settings: Settings, name: str) -> None:
+    """What workers said about a job (JOB) or a task of it (JOB/52), merged by time."""
+    from waterz_spool.report.logs import merged
+
+    job_name, task = split_task(name)
+    lines = merged(Spool.open(settings.spool_root()).job(job_name), task)
+    settings.emit(lines, "\n".join(lines) or "nothing was logged yet")

@@ -1,0 +1,180 @@
+"""`run` and `submit`: from a video to a job."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from waterz_spool.cli.context import Settings, on_terminal, private_spool, shared_options
+from waterz_spool.config import Config
+from waterz_spool.errors import JobFailedError, UsageError, WaterzError
+
+_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option(
+        "--box", "boxes", multiple=True, metavar="X,Y,W,H", help="Overlay in px as a player shows it; repeatable."
+    ),
+    click.option(
+        "--mask", type=click.Path(path_type=Path), help="Picture, folder (one per frame) or video; white = overlay."
+    ),
+    click.option("--from", "from_", metavar="TIME", help="The box or mask picture holds from here on."),
+    click.option("--to", metavar="TIME", help="The box or mask picture holds up to here."),
+    click.option(
+        "--detector", type=click.Choice(["auto", "static", "none"]), help="Used when no box or mask is given."
+    ),
+    click.option("--engine", type=click.Choice(["auto", "propagate", "membrane", "propainter"]), help="Restorer."),
+    click.option("-o", "--output", default="", help="File, folder or template with {stem} and {ext}."),
+    click.option("--overwrite", is_flag=True, default=None, help="Replace an existing output."),
+    click.option("--crf", type=float, help="Quality of the encode; default visually lossless."),
+    click.option("--preset", help="Preset of the encoder."),
+    click.option("--codec", help="Encoder, for example libx265; default the source's family."),
+    click.option("--encoder-opt", "encoder_options", multiple=True, metavar="K=V", help="Further encoder option."),
+    click.option("--lossless", is_flag=True, default=None, help="Encode without loss."),
+    click.option("--segment-s", type=float, help="Target length of a segment in seconds of video."),
+]
+
+
+def _order_options(command: Any) -> Any:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _config(settings: Settings, given: dict[str, Any]) -> Config:
+    options = dict(_pair(text) for text in given["encoder_options"])
+    return settings.config(
+        {
+            "detect": {"detector": given["detector"]},
+            "restore": {"engine": given["engine"]},
+            "output": {"overwrite": given["overwrite"]},
+            "plan": {"segment_s": given["segment_s"]},
+            "worker": {"workers": given.get("workers")},
+            "encode": {
+                "crf": given["crf"],
+                "preset": given["preset"],
+                "codec": given["codec"],
+                "lossless": given["lossless"],
+                "options": options or None,
+            },
+        }
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise UsageError("an encoder option is name=value", where=f"--encoder-opt {text}", todo="for example tune=film")
+    return key, value
+
+
+def _order(given: dict[str, Any]) -> Any:
+    from waterz_spool.launch.submit import Order
+    from waterz_spool.stages.request import parse_box, parse_time
+
+    return Order(
+        boxes=tuple(parse_box(text) for text in given["boxes"]),
+        mask=given["mask"],
+        from_s=parse_time(given["from_"]) if given["from_"] else None,
+        to_s=parse_time(given["to"]) if given["to"] else None,
+        output=given["output"],
+    )
+
+
+def _check_output(videos: tuple[Path, ...], output: str) -> None:
+    if len(videos) > 1 and output and "{stem}" not in output and not output.endswith("/") and not Path(output).is_dir():
+        raise UsageError("one output name for several videos", where=f"-o {output}", todo="use {stem}, or a folder")
+
+
+@click.command("run")
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_order_options
+@click.option("--workers", type=click.IntRange(min=0), help="Local worker processes; 0: one per two cores.")
+@click.option("--keep", is_flag=True, help="Keep the job's files in the private spool after success.")
+@shared_options
+def run_command(settings: Settings, videos: tuple[Path, ...], keep: bool, **given: Any) -> None:
+    """Do the whole thing here: prepare, local workers, finalize. Running it again continues where it stopped."""
+    config, order = _config(settings, given), _order(given)
+    _check_output(videos, order.output)
+    failures: list[WaterzError] = []
+    for video in videos:
+        try:
+            _run_one(settings, video, order, config, keep=keep)
+        except WaterzError as error:
+            if len(videos) == 1:
+                raise
+            failures.append(error)
+            click.echo(f"error: {video}: {error}", err=True)
+    if failures:
+        raise JobFailedError(f"{len(failures)} of {len(videos)} videos failed", todo="see the errors above")
+
+
+def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, keep: bool) -> None:
+    from waterz_spool.launch.follow import Progress, result_path, run_local
+    from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers
+    from waterz_spool.launch.spools import open_or_create
+    from waterz_spool.launch.submit import submit
+    from waterz_spool.report.status import summary
+
+    shared = settings.chosen_spool()
+    spool = open_or_create(shared or private_spool(), config)
+    job = submit(spool, video, order, config, base=Path.cwd())
+    if job.state().state == "failed":
+        job.retry(None)
+    if job.state().paused:
+        job.resume()
+    count = config.worker.workers or default_workers()
+    threads = config.worker.restore_threads or default_threads(count)
+    workers = LocalWorkers(spool.root, [job.id], count=count, threads=threads, config_file=settings.config_file)
+    with _interruptible():
+        run_local(job, workers, Progress(terminal=on_terminal()))
+    path = result_path(job)
+    settings.emit(summary(job), f"{path}")
+    if shared is None and not keep:
+        spool.remove(job)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the command like Ctrl-C: claims are handed back first."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@click.command("submit")
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_order_options
+@click.option("--wait", is_flag=True, help="Wait until the results are published.")
+@shared_options
+def submit_command(settings: Settings, videos: tuple[Path, ...], wait: bool, **given: Any) -> None:
+    """Write jobs into the spool and print their ids; workers anywhere do the rest."""
+    from waterz_spool.launch.follow import Progress, follow
+    from waterz_spool.launch.spools import open_or_create
+    from waterz_spool.launch.submit import submit
+    from waterz_spool.report.status import summary
+
+    config, order = _config(settings, given), _order(given)
+    _check_output(videos, order.output)
+    spool = open_or_create(settings.spool_root(), config)
+    jobs = []
+    for video in videos:
+        job = submit(spool, video, order, config, base=Path.cwd())
+        jobs.append(job)
+        settings.emit(summary(job), job.id)
+    if wait:
+        with _interruptible():
+            for job in jobs:
+                follow(job, progress=Progress(terminal=on_terminal()))
+                sys.stderr.flush()

@@ -1,0 +1,115 @@
+"""`worker` and `watch`: the processes that do the work."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.errors import UsageError
+
+if TYPE_CHECKING:
+    from waterz_spool.stages.worker import StopFlag
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@click.command("worker")
+@click.option("--drain", is_flag=True, help="Exit when nothing is left to do.")
+@click.option("--max-segments", type=click.IntRange(min=1), help="Exit after so many segments.")
+@click.option("--time-limit", metavar="TIME", help="Take no task after so long, for example 55:00.")
+@click.option("--stages", default="prep,segment,final", show_default=True, help="Kinds of tasks to take.")
+@click.option("--job", "jobs", multiple=True, help="Work on these jobs only; repeatable.")
+@click.option("--idle-timeout", type=float, help="Exit after so many idle seconds; 0: never.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of the restorer.")
+@shared_options
+def worker_command(settings: Settings, **given: Any) -> None:
+    """Claim tasks and work on them. Start as many as you like, on any machine that mounts the spool."""
+    _require_libraries()
+    import cv2
+
+    from waterz_spool.spool import Session, Spool
+    from waterz_spool.stages.worker import Limits, Worker
+
+    config = settings.config({"worker": {"idle_timeout_s": given["idle_timeout"], "restore_threads": given["threads"]}})
+    threads = config.worker.restore_threads or 1
+    cv2.setNumThreads(threads)
+    limits = Limits(
+        drain=given["drain"],
+        max_segments=given["max_segments"],
+        until_s=_until(given["time_limit"]),
+        idle_timeout_s=config.worker.idle_timeout_s,
+    )
+    stop = _stop_on_signals()
+    _start_logging()
+    spool = Spool.open(settings.spool_root())
+    jobs = [spool.job(name).id for name in given["jobs"]] or None
+    with Session(spool, tasks=_stages(given["stages"]), jobs=jobs) as session:
+        Worker(session, stop, limits, threads=threads).run()
+    if stop:
+        sys.exit(exit_code(stop.signal))
+
+
+def _require_libraries() -> None:
+    """A node that lacks a library must say so before it claims anything."""
+    for name in ("av", "cv2", "numpy"):
+        importlib.import_module(name)
+
+
+def _stages(text: str) -> set[str]:
+    names = {name.strip() for name in text.split(",")}
+    if unknown := names - {"prep", "segment", "final"}:
+        raise UsageError(f"unknown stage {min(unknown)!r}", where="--stages", todo="use prep, segment, final")
+    return names
+
+
+def _stop_on_signals() -> StopFlag:
+    from waterz_spool.stages.worker import StopFlag
+
+    stop = StopFlag()
+    for number in _SIGNALS:
+        signal.signal(number, lambda got, _frame: stop.set(got))
+    return stop
+
+
+def exit_code(number: int | None) -> int:
+    """130 and 143 after Ctrl-C and SIGTERM, 75 (try again) when a scheduler warned."""
+    return 128 + number if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) else 75
+
+
+def _until(text: str | None) -> float | None:
+    from waterz_spool.stages.request import parse_time
+
+    return time.monotonic() + parse_time(text) if text else None
+
+
+def _start_logging() -> None:
+    level = logging.DEBUG if os.environ.get("WATERZ_DEBUG") == "1" else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+
+
+@click.command("watch")
+@click.option("--once", is_flag=True, help="One look at inbox and jobs, then exit.")
+@click.option("--no-inbox", is_flag=True, help="Only finalize and publish.")
+@shared_options
+def watch_command(settings: Settings, once: bool, no_inbox: bool) -> None:
+    """Take videos from the inbox, finalize and publish what is complete."""
+    from waterz_spool.launch.inbox import Watcher
+    from waterz_spool.launch.spools import open_or_create
+
+    _require_libraries()
+    config = settings.config()
+    stop = _stop_on_signals()
+    _start_logging()
+    spool = open_or_create(settings.spool_root(), config)
+    watcher = Watcher(spool, config, stop, inbox=not no_inbox)
+    watcher.run(once=once)
+    if stop:
+        sys.exit(exit_code(stop.signal))

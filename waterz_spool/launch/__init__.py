@@ -1,0 +1,1 @@
+"""Getting jobs into a spool and workers onto machines."""

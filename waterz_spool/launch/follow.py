@@ -1,0 +1,137 @@
+"""Following jobs until they end, with progress: a redrawn line on a terminal, one plain line per 30 s elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from waterz_spool.errors import (
+    InputError,
+    JobFailedError,
+    NoOverlayError,
+    SetupError,
+    UsageError,
+    VerificationError,
+    WaterzError,
+)
+from waterz_spool.launch.local import LocalWorkers
+from waterz_spool.report.status import one_line
+from waterz_spool.spool import Job, JobState
+
+POLL_S = 0.4
+PLAIN_LINE_S = 30.0
+
+_BY_CODE: dict[int, type[WaterzError]] = {
+    error.exit_code: error for error in (UsageError, NoOverlayError, InputError, VerificationError, SetupError)
+}
+
+
+class Progress:
+    """Prints where a job stands, no more often than a reader wants it."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        self._terminal = terminal
+        self._begun = time.monotonic()
+        self._due = self._begun
+        self._width = 0
+
+    def show(self, job: Job, state: JobState) -> None:
+        """Print the state when it is time to."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + (POLL_S if self._terminal else PLAIN_LINE_S)
+        line = one_line(job, state, elapsed_s=now - self._begun)
+        if self._terminal:
+            sys.stderr.write("\r" + line.ljust(self._width))
+            self._width = len(line)
+        else:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the redrawn line behind."""
+        if self._terminal and self._width:
+            sys.stderr.write("\r" + " " * self._width + "\r")
+            sys.stderr.flush()
+
+
+def follow(
+    job: Job,
+    *,
+    progress: Progress | None = None,
+    tend: Callable[[], None] = lambda: None,
+    timeout_s: float | None = None,
+) -> JobState:
+    """Wait until a job has ended and its result is published.
+
+    Args:
+        job: The job.
+        progress: Shows where it stands; None is silent.
+        tend: Called at each look, for example to replace dead workers; it may raise to stop waiting.
+        timeout_s: Give up after so long; None waits for ever.
+
+    Raises:
+        WaterzError: The job failed or was cancelled, with the exit code of its reason.
+        TimeoutError: The time is over.
+    """
+    begun = time.monotonic()
+    try:
+        while True:
+            state = job.state()
+            if progress:
+                progress.show(job, state)
+            if state.terminal and (state.published or state.state != "done"):
+                raise_if_failed(job, state)
+                return state
+            if timeout_s is not None and time.monotonic() - begun > timeout_s:
+                raise TimeoutError(f"job {job.id} did not end within {timeout_s:g} s")
+            tend()
+            time.sleep(POLL_S)
+    finally:
+        if progress:
+            progress.end()
+
+
+def run_local(job: Job, workers: LocalWorkers, progress: Progress | None = None) -> JobState:
+    """Work on a job with local workers until it has ended; they are stopped whatever happens.
+
+    Raises:
+        WaterzError: The job failed, or all workers ended before it did.
+    """
+
+    def tend() -> None:
+        if workers.tend() == 0 and not job.state().terminal:
+            raise JobFailedError(
+                "all workers ended before the job did", where=job.id, todo=f"waterz-spool logs {job.id}"
+            )
+
+    try:
+        if not job.state().terminal:
+            workers.start()
+        return follow(job, progress=progress, tend=tend)
+    finally:
+        workers.stop()
+
+
+def raise_if_failed(job: Job, state: JobState) -> None:
+    """Turn a failed or cancelled job into the error of its first reason."""
+    if state.state == "cancelled":
+        raise JobFailedError("the job was cancelled", where=job.id)
+    if state.state != "failed":
+        return
+    reason = state.reasons[-1] if state.reasons else None
+    kind = _BY_CODE.get(reason.rc if reason else 1, JobFailedError)
+    lines = (reason.why if reason else "no reason recorded").splitlines()
+    where = next((line.removeprefix("  where: ") for line in lines if line.startswith("  where: ")), "")
+    todo = next((line.removeprefix("  to do: ") for line in lines if line.startswith("  to do: ")), "")
+    task = "" if reason is None or reason.task in ("prep", "final") else f" (segment {reason.task})"
+    raise kind(lines[0] + task, where=where or f"job {job.id}", todo=todo or f"waterz-spool logs {job.id}")
+
+
+def result_path(job: Job) -> Path | None:
+    """Where the result of a published job lies."""
+    record = job.published()
+    return Path(record.path) if record else None

@@ -1,0 +1,135 @@
+"""The watched folder: a video dropped into the spool's inbox becomes a job, its result appears in the outbox.
+
+Guarantee: a file is taken once, when it has stopped changing, whoever watches and however often; it is never deleted,
+and moved to ``inbox/done/`` only after its result is published. Limit: a writer that stalls for longer than the
+settling time looks finished; write ``x.mp4.part`` and rename it to be certain.
+
+Looking is polling: change notifications never report what another machine writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+import time
+from dataclasses import dataclass
+
+from waterz_spool.config import Config
+from waterz_spool.errors import WaterzError
+from waterz_spool.launch.submit import Order, submit
+from waterz_spool.spool import Session, Spool
+from waterz_spool.stages.worker import Limits, StopFlag, Worker
+
+log = logging.getLogger(__name__)
+
+_UNFINISHED = (".part", ".crdownload", ".filepart", ".tmp", ".download", ".partial")
+_LOOKS = 3
+
+
+@dataclass(frozen=True)
+class _Look:
+    size: int
+    mtime_ns: int
+    since: float
+    looks: int
+
+
+class Watcher:
+    """Takes videos from the inbox, finalizes and publishes what is complete.
+
+    Args:
+        spool: The spool.
+        config: Configuration for new jobs, and the timing of the inbox.
+        stop: Asks it to end.
+        inbox: Whether to take videos.
+    """
+
+    def __init__(self, spool: Spool, config: Config, stop: StopFlag, *, inbox: bool = True) -> None:
+        self._spool = spool
+        self._config = config
+        self._stop = stop
+        self._inbox = inbox
+        self._seen: dict[str, _Look] = {}
+        self._refused: dict[str, tuple[int, int]] = {}
+        self._taken: dict[str, str] = {}
+
+    def run(self, *, once: bool = False) -> None:
+        """Look at inbox and jobs until told to stop; with ``once`` until the inbox has settled."""
+        with Session(self._spool, tasks={"final"}) as session:
+            worker = Worker(session, self._stop, Limits(drain=True))
+            while not self._stop:
+                taken = self.look() if self._inbox else []
+                worker.run()
+                self._put_away()
+                if once and (taken or not self._seen):
+                    return
+                self._stop.wait(self._config.inbox.poll_s)
+
+    def look(self) -> list[str]:
+        """One look at the inbox; returns the ids of new jobs."""
+        found = {}
+        for path in sorted(self._spool.inbox.iterdir()):
+            facts = None if path.name in self._taken else self._facts(path.name)
+            if facts is not None:
+                found[path.name] = self._compare(path.name, facts)
+        self._seen = found
+        return [job for name, look in found.items() if self._settled(look) and (job := self._take(name))]
+
+    def _facts(self, name: str) -> tuple[int, int] | None:
+        """Size and time of a finished-looking file, from an opened descriptor: a plain stat may be a minute old."""
+        if name.startswith(".") or name.lower().endswith(_UNFINISHED):
+            return None
+        try:
+            descriptor = os.open(self._spool.inbox / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return None
+        try:
+            facts = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        key = (facts.st_size, facts.st_mtime_ns)
+        if not stat.S_ISREG(facts.st_mode) or self._refused.get(name) == key:
+            return None
+        return key
+
+    def _compare(self, name: str, facts: tuple[int, int]) -> _Look:
+        before = self._seen.get(name)
+        if before is None or (before.size, before.mtime_ns) != facts:
+            return _Look(*facts, time.monotonic(), 1)
+        return _Look(*facts, before.since, before.looks + 1)
+
+    def _settled(self, look: _Look) -> bool:
+        return look.looks >= _LOOKS and time.monotonic() - look.since >= self._config.inbox.settle_s
+
+    def _take(self, name: str) -> str | None:
+        path = self._spool.inbox / name
+        look = self._seen[name]
+        try:
+            order = Order(output=f"{self._spool.outbox}/")
+            job = submit(self._spool, path, order, self._config, may_exist=True)
+        except (WaterzError, OSError) as error:
+            log.error("inbox: %s: %s", name, error)
+            self._refused[name] = (look.size, look.mtime_ns)
+            return None
+        log.info("inbox: %s is job %s", name, job.id)
+        self._taken[name] = job.id
+        return job.id
+
+    def _put_away(self) -> None:
+        """Move videos whose result is published to ``inbox/done/``; a failed one stays, its job says why."""
+        for name, job_id in list(self._taken.items()):
+            if not self._spool.job(job_id).state().published:
+                continue
+            done = self._spool.inbox / "done"
+            done.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                (self._spool.inbox / name).rename(done / f"{job_id}-{name}")
+            del self._taken[name]
+
+
+def finalize_jobs(spool: Spool, jobs: list[str]) -> None:
+    """Finalize and publish these jobs in this process."""
+    with Session(spool, tasks={"final"}, jobs=jobs) as session:
+        Worker(session, StopFlag(), Limits(drain=True)).run()

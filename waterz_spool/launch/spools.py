@@ -1,0 +1,46 @@
+"""Opening the spool a command works with, creating it where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from waterz_spool.config import Config
+from waterz_spool.spool import Spool, SpoolSettings
+
+_LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "f2fs", "bcachefs"}
+
+
+def open_or_create(root: Path, config: Config) -> Spool:
+    """The spool at ``root``; a new one gets the timing that its file system needs."""
+    return Spool.create(root.absolute(), settings_for(root.absolute(), config.spool.lease_s))
+
+
+def settings_for(root: Path, lease_s: float = 0.0) -> SpoolSettings:
+    """Timing for a local disk, or the patience that caches of a shared file system ask for.
+
+    A lease on NFS must outlast the server's own lease (90 s) and the attribute cache (60 s) together with one beat.
+    """
+    if file_system(root) in _LOCAL:
+        lease = lease_s or 20.0
+        return SpoolSettings(lease_s=lease, beat_s=min(2.0, lease / 6))
+    lease = lease_s or 180.0
+    return SpoolSettings(lease_s=lease, beat_s=lease / 6, poll_s=2.0, idle_s=30.0, locks="off")
+
+
+def file_system(path: Path) -> str:
+    """Type of the file system that holds ``path`` (or will), as /proc/self/mounts names it; empty when unknown."""
+    real = path
+    while not real.exists():
+        real = real.parent
+    real = real.resolve()
+    best = ("", "")
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        _, mount, kind = line.split()[:3]
+        point = mount.replace("\\040", " ")
+        if real.is_relative_to(point) and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best[1]

@@ -1,0 +1,150 @@
+"""Submitting a video: check what can be checked at once, pin the source, write the job.
+
+Nothing is decoded here, so a login node stays idle; prepare is a task that any worker can take.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from waterz_spool import media
+from waterz_spool.config import Config
+from waterz_spool.errors import InputError, UsageError
+from waterz_spool.spool import Budget, Job, Spool
+from waterz_spool.stages.overlays import PICTURES, read_picture
+from waterz_spool.stages.request import DisplayBox, JobRequest, encode_request, fingerprint, output_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What the user asked for one video.
+
+    Attributes:
+        boxes: Overlays as x, y, width, height in px of the displayed picture.
+        mask: Picture, folder of pictures (one per frame) or video, white where the overlay is.
+        from_s: Boxes and mask pictures hold from this time on, seconds from the start.
+        to_s: Up to this time.
+        output: File, folder or template; empty is the configured one, relative to the video's folder.
+    """
+
+    boxes: tuple[DisplayBox, ...] = ()
+    mask: Path | None = None
+    from_s: float | None = None
+    to_s: float | None = None
+    output: str = ""
+
+
+def submit(
+    spool: Spool, video: Path, order: Order, config: Config, *, base: Path | None = None, may_exist: bool = False
+) -> Job:
+    """The job of this video with these settings; the same order again gives the same job.
+
+    Args:
+        spool: Where to.
+        video: The user's file; it is pinned, never changed.
+        order: What to remove, where the result goes.
+        config: Resolved configuration, stored in the job.
+        base: Folder that a relative output starts from; the video's own by default.
+        may_exist: Whether the output may exist; a different file there makes publishing take another number.
+
+    Raises:
+        UsageError: Contradicting options, or the output exists.
+        InputError: The video or mask is unreadable or unsupported, or the output's container cannot hold it.
+    """
+    request = _request(video, order, config, base)
+    mark = fingerprint(request, video, order.mask)
+    if known := find(spool, mark):
+        return known
+    output = Path(request.output)
+    if output.exists() and not (may_exist or config.output.overwrite):
+        raise UsageError(
+            "the output exists already", where=str(output), todo="choose another name with -o, or --overwrite"
+        )
+    info = media.probe(video)
+    media.check_container(video, info, request.container)
+    budget = Budget(
+        failed=config.spool.failed_budget, lost=config.spool.lost_budget, lost_hosts=config.spool.lost_hosts
+    )
+    job_id = new_job_id(video.stem, mark)
+    with tempfile.TemporaryDirectory(prefix="waterz-") as folder:
+        attachments = {request.mask: _pinnable(order.mask, Path(folder))} if order.mask else {}
+        return spool.submit(
+            encode_request(request),
+            source=video,
+            name=video.name,
+            job_id=job_id,
+            budget=budget,
+            attachments=attachments,
+        )
+
+
+def new_job_id(name: str, mark: str) -> str:
+    """An id that people can read and that ends with the work's fingerprint: 20261122-talk-7f3a91c2."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "video"
+    return f"{time.strftime('%Y%m%d', time.gmtime())}-{slug}-{mark}"
+
+
+def find(spool: Spool, mark: str) -> Job | None:
+    """The job whose id ends with this fingerprint, unless it was cancelled."""
+    found = [job for job in spool.jobs() if job.id.endswith(f"-{mark}")]
+    return next((job for job in reversed(found) if job.state().state != "cancelled"), None)
+
+
+def _request(video: Path, order: Order, config: Config, base: Path | None) -> JobRequest:
+    _check_files(video, order)
+    if order.boxes and order.mask:
+        raise UsageError("give boxes or a mask, not both", todo="paint the boxes into the mask")
+    if (order.from_s is not None or order.to_s is not None) and not (order.boxes or order.mask):
+        raise UsageError("--from and --to belong to --box or --mask", todo="give the overlay's place, too")
+    return JobRequest(
+        source_name=video.name,
+        output=str(output_path(video, order.output or config.output.template, base=base if order.output else None)),
+        boxes=order.boxes,
+        mask=_mask_name(order.mask),
+        from_s=order.from_s,
+        to_s=order.to_s,
+        config=config,
+    )
+
+
+def _check_files(video: Path, order: Order) -> None:
+    if not video.is_file():
+        raise InputError("no such video file", where=str(video), todo="check the path")
+    if order.mask is not None and not order.mask.exists():
+        raise InputError("no such mask", where=str(order.mask), todo="check the path")
+
+
+def _mask_name(mask: Path | None) -> str:
+    if mask is None:
+        return ""
+    if mask.is_dir():
+        return "mask.mkv"
+    suffix = mask.suffix.lower()
+    return f"mask{suffix}" if suffix in PICTURES or suffix.removeprefix(".").isalnum() else "mask.mkv"
+
+
+def _pinnable(mask: Path, folder: Path) -> Path:
+    """One file that holds the mask: the file itself, or a lossless video of a folder's pictures."""
+    if mask.is_file():
+        return mask
+    pictures = sorted(path for path in mask.iterdir() if path.suffix.lower() in PICTURES)
+    if not pictures:
+        raise InputError("the mask folder holds no pictures", where=str(mask), todo="give PNG files, one per frame")
+    out = folder / "mask.mkv"
+    _write_masks(pictures, out)
+    return out
+
+
+def _write_masks(pictures: Sequence[Path], out: Path) -> None:
+    height, width = read_picture(pictures[0], may_be_empty=True).shape
+    with media.MaskWriter(out, crops=[(width, height)]) as writer:
+        for path in pictures:
+            mask = read_picture(path, may_be_empty=True)
+            if mask.shape != (height, width):
+                raise InputError("mask pictures differ in size", where=str(path), todo="give pictures of one size")
+            writer.write_mask(0, mask)

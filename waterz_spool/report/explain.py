@@ -1,0 +1,68 @@
+"""Why a job or a segment does not move, in words."""
+
+from __future__ import annotations
+
+from waterz_spool.report.status import clock, printable, speed
+from waterz_spool.spool import Job, JobState, TaskState
+
+
+def explain_job(job: Job, state: JobState) -> list[str]:
+    """Lines that say what a job waits for."""
+    lines = {
+        "done": ["finished, the result is published" if state.published else "finished, waiting to be published"],
+        "cancelled": ["cancelled; submit the video again to start over"],
+        "paused": [f"paused; waterz-spool resume {job.id}"],
+    }.get(state.state, [])
+    if state.state == "failed":
+        lines = [f"failed; waterz-spool retry {job.id} grants another round"]
+        lines += [_reason(task, attempt, kind, why) for task, attempt, kind, why in _reasons(state)]
+    return lines or _moving(job, state)
+
+
+def _reasons(state: JobState) -> list[tuple[str, int, str, str]]:
+    return [(str(r.task), r.attempt, r.kind, r.why) for r in state.reasons]
+
+
+def _reason(task: str, attempt: int, kind: str, why: str) -> str:
+    return f"{task} attempt {attempt} {kind}: {printable(why.replace(chr(10), ';'))}"
+
+
+def _moving(job: Job, state: JobState) -> list[str]:
+    running = [task for task in state.tasks if task.kind == "running"]
+    ready = sum(task.kind == "ready" for task in state.tasks)
+    if running:
+        found = speed(job, state)
+        after = f"; ETA {clock(found.eta_s)}" if found.eta_s is not None else ""
+        return [f"working: {len(running)} running, {ready} ready{after}"]
+    if ready:
+        return [
+            f"waiting for a worker: {ready} tasks are ready and nobody works",
+            "start one: waterz-spool worker --drain, on any machine that mounts the spool",
+        ]
+    return ["waiting: nothing is ready yet"]
+
+
+def explain_task(job: Job, state: JobState, task: TaskState) -> list[str]:
+    """Lines that say what one task waits for, and what happened to it."""
+    lines = [_where(job, state, task)]
+    for attempt in range(1, task.attempt + 1):
+        end = job.log.end(task.task, attempt)
+        if end is not None and end.kind != "done":
+            lines.append(_reason(str(task.task), attempt, end.kind, f"{end.why} ({end.host})"))
+    return lines
+
+
+def _where(job: Job, state: JobState, task: TaskState) -> str:
+    if task.kind == "running":
+        owner = job.log.owner(task.task, task.attempt)
+        return f"running: attempt {task.attempt}" + (f" on {printable(owner.host)}, pid {owner.pid}" if owner else "")
+    if task.kind == "ready":
+        busy = sum(other.kind == "running" for other in state.tasks)
+        return f"waiting: all {busy} workers are busy" if busy else "waiting: no worker runs"
+    if task.kind == "waiting":
+        return (
+            "waiting: prepare has not written its inputs" if isinstance(task.task, int) else "waiting for the segments"
+        )
+    if task.kind == "dead":
+        return f"given up; waterz-spool retry {job.id}/{task.task} grants another round"
+    return f"done in attempt {task.attempt}"

@@ -1,0 +1,31 @@
+"""Logs of a job's tasks, merged by time."""
+
+from __future__ import annotations
+
+from waterz_spool.report.status import printable
+from waterz_spool.spool import Job
+from waterz_spool.spool.layout import label
+
+_CAP_BYTES = 4 << 20
+
+
+def merged(job: Job, task: int | str | None = None) -> list[str]:
+    """All lines that workers wrote about a job or one of its tasks, each with the task it belongs to.
+
+    Lines begin with their worker's own time; machines' clocks may differ, so the order between machines is a hint.
+    """
+    prefix = "" if task is None else f"{label(task)}."
+    lines = []
+    for path in sorted(job.layout.logs.glob("*.txt")):
+        if path.is_symlink() or not path.name.startswith(prefix):
+            continue
+        with path.open("rb") as file:
+            text = file.read(_CAP_BYTES).decode("utf-8", "replace")
+        for number, line in enumerate(text.splitlines()):
+            lines.append((line[:23] if line[:2] == "20" else "", path.name, number, line))
+    last = ""
+    stamped = []
+    for stamp, name, number, line in lines:
+        last = stamp or last
+        stamped.append((last, name, number, line))
+    return [f"{name.split('.')[0]:>5} {printable(line)}" for _, name, _, line in sorted(stamped)]

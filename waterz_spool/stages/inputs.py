@@ -1,0 +1,147 @@
+"""The inputs of segments: lossless crops and masks beside each segment's job file, published as they are complete."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from waterz_spool import media
+from waterz_spool.detect.masks import Mask
+from waterz_spool.records import Box, FileRef, Plan, SegmentJob, SegmentSpec
+from waterz_spool.restore.composite import crop_planes
+from waterz_spool.spool import Claim
+from waterz_spool.stages.overlays import Overlay
+
+log = logging.getLogger(__name__)
+
+Planes = tuple[NDArray[Any], ...]
+
+
+def publish_segments(
+    claim: Claim, plan: Plan, overlay: Overlay, *, engine: str, check: Callable[[], None] = lambda: None
+) -> None:
+    """Write and publish every segment that is not published yet.
+
+    The frames that any unpublished crop needs are decoded once, in order; the crops of at most a few segments are
+    open at a time, whatever the length of the video.
+
+    Args:
+        claim: The claimed prepare task.
+        plan: The decided plan.
+        overlay: The masks of all frames.
+        engine: Name of the restorer, for the job files.
+        check: Called between frames; raises to stop.
+    """
+    missing = [segment for segment in plan.segments if claim.job.segment(segment.index) is None]
+    for segment in missing:
+        if not segment.crops:
+            _publish(claim, plan, segment, engine)
+    waiting = [segment for segment in missing if segment.crops]
+    if not waiting:
+        return
+    writers: list[_Writer] = []
+    with ExitStack() as stack:
+        for index, planes, mask in _frames(claim, plan, overlay, waiting):
+            check()
+            while waiting and _needed(waiting[0])[0] <= index:
+                writers.append(stack.enter_context(_Writer(claim, plan, waiting.pop(0), engine)))
+            for writer in writers:
+                writer.add(index, planes, mask)
+            for writer in [w for w in writers if w.stop == index + 1]:
+                writer.publish()
+                writers.remove(writer)
+            claim.progress((index + 1) / plan.frame_count)
+
+
+def _needed(segment: SegmentSpec) -> tuple[int, int]:
+    """Frames that the segment's crops need, context included."""
+    return min(c.context_start for c in segment.crops), max(c.context_stop for c in segment.crops)
+
+
+def _frames(
+    claim: Claim, plan: Plan, overlay: Overlay, waiting: list[SegmentSpec]
+) -> Iterator[tuple[int, Planes, Mask]]:
+    start = min(_needed(segment)[0] for segment in waiting)
+    stop = max(_needed(segment)[1] for segment in waiting)
+    masks = overlay.masks(plan.frame_count)
+    for _ in range(start):
+        next(masks)
+    source = claim.job.source()
+    frames = media.decode(source, plan.video, start=start, stop=stop, pts=plan.pts)
+    for frame, mask in zip(frames, masks, strict=False):
+        yield frame.index, media.planes(frame), mask
+
+
+def _cut(planes: Planes, box: Box, form: media.WorkFormat) -> Planes:
+    """The planes inside a box, alpha too."""
+    steps = 1 << form.shift_x, 1 << form.shift_y
+    if form.family == "yuv":
+        alpha = crop_planes(planes[3:], box, 1, 1) if form.alpha else ()
+        return (*crop_planes(planes[:3], box, *steps), *alpha)
+    return crop_planes(planes, box, 1, 1)
+
+
+class _Writer:
+    """Writes the crops and masks of one segment; publishes it when the last frame is in."""
+
+    def __init__(self, claim: Claim, plan: Plan, segment: SegmentSpec, engine: str) -> None:
+        self.stop = _needed(segment)[1]
+        self._claim, self._plan, self._segment, self._engine = claim, plan, segment, engine
+        form = media.work_format(plan.video.pix_fmt)
+        self._form = form
+        sizes = [(x1 - x0, y1 - y0) for x0, y0, x1, y1 in (crop.box for crop in segment.crops)]
+        self._paths = (
+            claim.segment_input(segment.index, "frames", ".mkv"),
+            claim.segment_input(segment.index, "masks", ".mkv"),
+        )
+        self._closed = False
+        self._frames = media.CropWriter(self._paths[0], crops=sizes, work=form, info=plan.video)
+        self._masks = media.MaskWriter(self._paths[1], crops=sizes)
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._frames.close()
+            self._masks.close()
+
+    def add(self, index: int, planes: Planes, mask: Mask) -> None:
+        for number, crop in enumerate(self._segment.crops):
+            if crop.context_start <= index < crop.context_stop:
+                x0, y0, x1, y1 = crop.box
+                self._frames.write(number, _cut(planes, crop.box, self._form))
+                self._masks.write_mask(number, np.ascontiguousarray(mask[y0:y1, x0:x1]))
+
+    def publish(self) -> None:
+        self._close()
+        frames, masks = (self._claim.sealed(path) for path in self._paths)
+        _publish(self._claim, self._plan, self._segment, self._engine, (frames, masks))
+
+
+def _publish(
+    claim: Claim, plan: Plan, segment: SegmentSpec, engine: str, inputs: tuple[FileRef, FileRef] | None = None
+) -> None:
+    frames, masks = inputs or (None, None)
+    record = SegmentJob(
+        segment=segment,
+        video=plan.video,
+        encode=plan.encode,
+        pts=plan.pts[segment.start : segment.stop],
+        engine=engine,
+        engine_options={},
+        frames=frames,
+        masks=masks,
+    )
+    claim.job.put_segment(segment.index, msgspec.json.encode(record))
+    log.info("segment %d ready: frames %d to %d", segment.index, segment.start, segment.stop)

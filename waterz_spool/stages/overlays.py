@@ -1,0 +1,200 @@
+"""Where the overlay is, from whatever the user gave: boxes, a mask picture, a mask video, or what a detector found.
+
+Boxes and masks are given in the orientation in which a player shows the video; everything after this module works in
+coded pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from waterz_spool import media
+from waterz_spool.detect.masks import Linker, Mask
+from waterz_spool.errors import InputError, UsageError
+from waterz_spool.records import Box, OverlayTrack, VideoInfo
+from waterz_spool.stages.request import DisplayBox
+
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm"}
+
+
+class Overlay(Protocol):
+    """The overlays of one video: their tracks, and the mask of every frame in order."""
+
+    source: str
+
+    def tracks(self, frame_count: int) -> list[OverlayTrack]:
+        """All tracks; together they contain every masked pixel."""
+        ...
+
+    def masks(self, frame_count: int) -> Iterator[Mask]:
+        """One uint8 [H, W] mask, 0 or 255, per frame; a repeated mask is the same object."""
+        ...
+
+
+class StaticOverlay:
+    """One mask that holds from frame ``start`` up to ``stop``.
+
+    Args:
+        mask: uint8 [H, W], nonzero is hidden.
+        source: How it was found, for the plan: box, mask, static.
+        start: First frame.
+        stop: One past the last frame; None is the end of the video.
+    """
+
+    def __init__(self, mask: Mask, *, source: str, start: int = 0, stop: int | None = None) -> None:
+        self.source = source
+        self._mask = binary(mask)
+        self._start = start
+        self._stop = stop
+
+    def tracks(self, frame_count: int) -> list[OverlayTrack]:
+        """One track per separate part of the mask."""
+        linker = Linker()
+        for mask in self.masks(frame_count):
+            linker.add(mask)
+        return linker.finish()
+
+    def masks(self, frame_count: int) -> Iterator[Mask]:
+        """The mask inside the range, an empty one outside."""
+        stop = frame_count if self._stop is None else self._stop
+        empty = np.zeros_like(self._mask)
+        for index in range(frame_count):
+            yield self._mask if self._start <= index < stop else empty
+
+
+class VideoOverlay:
+    """A mask video: one mask per frame of the source, as many frames, of the same size."""
+
+    source = "mask"
+
+    def __init__(self, path: Path, info: VideoInfo) -> None:
+        self._path = path
+        self._info = info
+
+    def tracks(self, frame_count: int) -> list[OverlayTrack]:
+        """Tracks of everything in the mask video."""
+        linker = Linker()
+        for mask in self.masks(frame_count):
+            linker.add(mask)
+        return linker.finish()
+
+    def masks(self, frame_count: int) -> Iterator[Mask]:
+        """The masks, decoded in order.
+
+        Raises:
+            InputError: The mask video has fewer or more frames than the source.
+        """
+        previous: Mask | None = None
+        count = 0
+        info = media.probe(self._path)
+        half = 1 << (info.bits - 1)
+        for frame in media.decode(self._path, info):
+            count += 1
+            if count > frame_count:
+                break
+            mask = _upright_to_coded(binary(media.planes(frame)[0] >= half), self._info, self._path)
+            previous = previous if previous is not None and np.array_equal(mask, previous) else mask
+            yield previous
+        if count != frame_count:
+            raise InputError(
+                f"the mask video has {'more' if count > frame_count else count} frames, the video has {frame_count}",
+                where=str(self._path),
+                todo="give one mask per frame, or one picture for all frames",
+            )
+
+
+def binary(mask: NDArray[np.generic]) -> Mask:
+    """Any array [H, W] as a mask of 0 and 255."""
+    return np.where(mask, np.uint8(255), np.uint8(0))
+
+
+def boxes_overlay(
+    boxes: Sequence[DisplayBox], info: VideoInfo, *, start: int = 0, stop: int | None = None
+) -> StaticOverlay:
+    """The overlay that fills the given boxes.
+
+    Raises:
+        UsageError: A box lies outside the picture.
+    """
+    mask = np.zeros((info.height, info.width), np.uint8)
+    for box in boxes:
+        x0, y0, x1, y1 = _coded_box(box, info)
+        mask[y0:y1, x0:x1] = 255
+    return StaticOverlay(mask, source="box", start=start, stop=stop)
+
+
+def picture_overlay(path: Path, info: VideoInfo, *, start: int = 0, stop: int | None = None) -> StaticOverlay:
+    """The overlay that a mask picture shows: alpha where it has any, else bright pixels.
+
+    Raises:
+        InputError: Unreadable, empty or of another size than the video.
+    """
+    return StaticOverlay(_upright_to_coded(read_picture(path), info, path), source="mask", start=start, stop=stop)
+
+
+def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
+    """A mask picture as uint8 [H, W], 0 or 255: its alpha where it has any transparency, else its bright pixels.
+
+    Raises:
+        InputError: Unreadable, or it masks nothing.
+    """
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise InputError(
+            "the mask picture cannot be read", where=str(path), todo="give a PNG, white where the overlay is"
+        )
+    half = np.iinfo(picture.dtype).max / 2 if np.issubdtype(picture.dtype, np.integer) else 0.5
+    if picture.ndim == 3 and picture.shape[2] == 4 and picture[..., 3].min() < half:
+        picture = picture[..., 3]
+    mask = binary(picture.max(axis=2) > half if picture.ndim == 3 else picture > half)
+    if not may_be_empty and not mask.any():
+        raise InputError("the mask picture masks nothing", where=str(path), todo="paint the overlay white on black")
+    return mask
+
+
+def mask_to_png(mask: Mask) -> bytes:
+    """A mask as the bytes of a PNG."""
+    return bytes(cv2.imencode(".png", mask)[1])
+
+
+def mask_from_png(data: bytes) -> Mask:
+    """The mask that `mask_to_png` stored."""
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert mask is not None
+    return binary(mask)
+
+
+def _coded_box(box: DisplayBox, info: VideoInfo) -> Box:
+    x, y, w, h = box
+    width, height = info.width, info.height
+    shown = (height, width) if info.rotation in (90, 270) else (width, height)
+    if x + w > shown[0] or y + h > shown[1]:
+        raise UsageError(
+            f"the box ends at {x + w},{y + h} but the picture is {shown[0]}x{shown[1]}",
+            where=f"--box {x},{y},{w},{h}",
+            todo="give x,y,w,h in px of the picture as a player shows it",
+        )
+    if info.rotation == 90:
+        return width - (y + h), x, width - y, x + w
+    if info.rotation == 180:
+        return width - (x + w), height - (y + h), width - x, height - y
+    if info.rotation == 270:
+        return y, height - (x + w), y + h, height - x
+    return x, y, x + w, y + h
+
+
+def _upright_to_coded(mask: Mask, info: VideoInfo, path: Path) -> Mask:
+    shown = (info.width, info.height) if info.rotation in (90, 270) else (info.height, info.width)
+    if mask.shape != shown:
+        raise InputError(
+            f"the mask is {mask.shape[1]}x{mask.shape[0]}, the picture is {shown[1]}x{shown[0]}",
+            where=str(path),
+            todo="make the mask from a frame of this video",
+        )
+    return np.ascontiguousarray(np.rot90(mask, -(info.rotation // 90)))

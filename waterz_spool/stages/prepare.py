@@ -1,0 +1,217 @@
+"""Prepare: find the overlay, decide the plan, write every segment's inputs.
+
+The source is decoded at most twice: once to learn its exact times, cuts and overlay, once to write lossless crops.
+Only crops and masks are written, a few segments at a time, so that memory and space do not depend on the length of
+the video. A segment is published as soon as its inputs are complete; workers start while prepare still runs. A
+second attempt continues with the first one's plan and writes only what is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import msgspec
+
+from waterz_spool import media
+from waterz_spool.config import Config
+from waterz_spool.detect.static import Sampler, detect
+from waterz_spool.errors import NoOverlayError, UsageError
+from waterz_spool.plan import PlanRules, plan_segments
+from waterz_spool.records import Plan, VideoInfo
+from waterz_spool.spool import Claim
+from waterz_spool.stages.inputs import publish_segments
+from waterz_spool.stages.overlays import (
+    PICTURES,
+    Overlay,
+    StaticOverlay,
+    VideoOverlay,
+    boxes_overlay,
+    mask_from_png,
+    mask_to_png,
+    picture_overlay,
+)
+from waterz_spool.stages.request import JobRequest, decode_request
+from waterz_spool.stages.survey import Survey, survey
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Found:
+    overlay: Overlay
+    mask_png: bytes = b""
+
+
+def prepare(claim: Claim, check: Check) -> bytes:
+    """Work on a claimed prepare task until all segments are published.
+
+    Args:
+        claim: The claim; its job holds the request and the pinned source.
+        check: Called between frames; raises to stop.
+
+    Returns:
+        A record for the outcome, JSON.
+
+    Raises:
+        InputError: The video or mask is unreadable, damaged or unsupported.
+        NoOverlayError: Nothing was given and nothing was found.
+    """
+    job = claim.job
+    request = decode_request(job.request())
+    source = job.source()
+    info = media.probe(source)
+    known = job.plan()
+    if known is None:
+        plan, overlay = make_plan(request, source, info, mask_path(claim, request), check=check)
+        known = job.put_plan(msgspec.json.encode(plan), len(plan.segments))
+        log.info("plan: %d frames, %d segments, %d tracks", plan.frame_count, len(plan.segments), len(plan.tracks))
+    decided = msgspec.json.decode(known, type=Plan)
+    overlay = _overlay_of(decided, request, mask_path(claim, request))
+    publish_segments(claim, decided, overlay, engine=_engine(request), check=check)
+    return msgspec.json.encode({"segments": len(decided.segments), "frames": decided.frame_count})
+
+
+def _engine(request: JobRequest) -> str:
+    """The restorer of the whole job, decided once: segments of one video must not differ by who works on them."""
+    asked = request.config.restore.engine
+    return "propagate" if asked == "auto" else asked
+
+
+def mask_path(claim: Claim, request: JobRequest) -> Path | None:
+    """The pinned mask of the job, if the user gave one."""
+    return claim.job.attachment(request.mask) if request.mask else None
+
+
+def make_plan(
+    request: JobRequest, source: Path, info: VideoInfo, mask: Path | None, *, check: Check = lambda: None
+) -> tuple[Plan, Overlay]:
+    """Look at the whole video once and decide everything.
+
+    Raises:
+        InputError: The video or mask is unreadable, damaged or unsupported.
+        NoOverlayError: Nothing was given and nothing was found.
+        UsageError: A box outside the picture, or an empty time range.
+    """
+    config = request.config
+    sampler = None
+    if not request.boxes and mask is None:
+        sampler = _sampler(config)
+    encode = _encode_settings(info, request)
+    seen = survey(
+        source,
+        info,
+        scene_threshold=config.plan.scene_threshold,
+        min_scene_frames=config.plan.min_segment_frames,
+        samples=sampler,
+        check=lambda index: check(),
+    )
+    found = _given(request, info, mask, seen.pts) or _detected(sampler, info, config)
+    tracks = found.overlay.tracks(len(seen.pts))
+    if not tracks:
+        raise NoOverlayError("the given mask is empty in every frame", todo="give a mask that covers the overlay")
+    plan = Plan(
+        video=info,
+        encode=encode,
+        pts=seen.pts,
+        last_duration=seen.last_duration,
+        cuts=seen.cuts,
+        tracks=tuple(tracks),
+        segments=plan_segments(
+            len(seen.pts), tracks, seen.cuts, size=(info.width, info.height), rules=rules_of(config, info, seen)
+        ),
+        overlay_source=found.overlay.source,
+        mask_png=found.mask_png,
+    )
+    return plan, found.overlay
+
+
+def rules_of(config: Config, info: VideoInfo, seen: Survey) -> PlanRules:
+    """The plan's rules for this video: seconds become frames by its own mean rate."""
+    span = (seen.pts[-1] - seen.pts[0] + seen.last_duration) * info.time_base[0] / info.time_base[1]
+    rate = len(seen.pts) / span if span > 0 else 25.0
+    form = media.work_format(info.pix_fmt)
+    options = config.plan
+    return PlanRules(
+        segment_frames=max(options.min_segment_frames, round(options.segment_s * rate)),
+        min_segment_frames=options.min_segment_frames,
+        merge_gap_frames=options.merge_gap_frames,
+        context_frames=options.context_frames,
+        margin_px=(options.margin_min_px, max(options.margin_min_px, options.margin_max_px)),
+        align_px=(1 << form.shift_x, 1 << form.shift_y),
+        clip_bytes=options.clip_mib << 20,
+        sample_bytes=min(3, form.plane_count) * (1 if form.bits == 8 else 2) + 1,
+    )
+
+
+def _encode_settings(info: VideoInfo, request: JobRequest) -> media.EncodeSettings:
+    options = request.config.encode
+    return media.encode_settings(
+        info,
+        container=request.container,
+        crf=options.crf,
+        preset=options.preset or None,
+        codec=options.codec or None,
+        lossless=options.lossless,
+        options=options.options,
+        threads=options.threads,
+    )
+
+
+def _given(request: JobRequest, info: VideoInfo, mask: Path | None, pts: tuple[int, ...]) -> _Found | None:
+    start, stop = _frame_range(request, info, pts)
+    if mask is not None and mask.suffix.lower() in PICTURES:
+        return _Found(picture_overlay(mask, info, start=start, stop=stop))
+    if mask is not None:
+        return _Found(VideoOverlay(mask, info))
+    if request.boxes:
+        return _Found(boxes_overlay(request.boxes, info, start=start, stop=stop))
+    return None
+
+
+def _frame_range(request: JobRequest, info: VideoInfo, pts: tuple[int, ...]) -> tuple[int, int]:
+    """Frames shown in [from_s, to_s), counted from the first frame's time."""
+
+    def frame_at(seconds: float) -> int:
+        return bisect_left(pts, pts[0] + seconds * info.time_base[1] / info.time_base[0])
+
+    start = frame_at(request.from_s) if request.from_s is not None else 0
+    stop = frame_at(request.to_s) if request.to_s is not None else len(pts)
+    if start >= stop:
+        raise UsageError("no frame lies between --from and --to", todo="times count from the start of the video")
+    return start, stop
+
+
+def _sampler(config: Config) -> Sampler:
+    if config.detect.detector == "none":
+        raise NoOverlayError("no overlay given and detection is off", todo="give --box x,y,w,h or --mask FILE")
+    return Sampler()
+
+
+def _detected(sampler: Sampler | None, info: VideoInfo, config: Config) -> _Found:
+    assert sampler is not None
+    found = detect(sampler.frames(), bits=info.bits)
+    if not found.overlays:
+        raise NoOverlayError(
+            f"no overlay found: {found.reason}",
+            todo="give its place with --box x,y,w,h or --mask FILE (white where the overlay is)",
+        )
+    radius = config.detect.dilation_px
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    mask = cv2.dilate(found.mask, kernel)
+    return _Found(StaticOverlay(mask, source="static"), mask_to_png(mask))
+
+
+def _overlay_of(plan: Plan, request: JobRequest, mask: Path | None) -> Overlay:
+    if plan.mask_png:
+        return StaticOverlay(mask_from_png(plan.mask_png), source=plan.overlay_source)
+    found = _given(request, plan.video, mask, plan.pts)
+    if found is None:
+        raise UsageError("the plan and the request do not fit together", todo="submit the video again")
+    return found.overlay

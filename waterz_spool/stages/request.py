@@ -1,0 +1,121 @@
+"""The request of a job: what the user asked, resolved once, so that every stage on every machine agrees."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import msgspec
+
+from waterz_spool.config import Config
+from waterz_spool.errors import UsageError
+from waterz_spool.records import SCHEMA
+
+DisplayBox = tuple[int, int, int, int]
+"""x, y, width, height in px, in the orientation in which a player shows the video."""
+
+
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that shapes a job's result, beside the pinned source itself."""
+
+    source_name: str
+    output: str  # absolute path of the result
+    boxes: tuple[DisplayBox, ...] = ()
+    mask: str = ""  # name of the pinned mask in the job's source folder; empty when there is none
+    from_s: float | None = None  # overlays given by box or mask picture exist in [from_s, to_s)
+    to_s: float | None = None
+    config: Config
+    schema: int = SCHEMA
+
+    @property
+    def container(self) -> str:
+        """Extension of the output, without dot, in lower case."""
+        return Path(self.output).suffix.removeprefix(".").lower()
+
+
+def encode_request(request: JobRequest) -> bytes:
+    """The request as JSON."""
+    return msgspec.json.encode(request)
+
+
+def decode_request(data: bytes) -> JobRequest:
+    """The request from JSON.
+
+    Raises:
+        UsageError: The request was written by another version, or damaged.
+    """
+    try:
+        request = msgspec.json.decode(data, type=JobRequest)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"job request cannot be read: {error}", todo="submit the video again") from error
+    if request.schema != SCHEMA:
+        raise UsageError(f"job request has schema {request.schema}, not {SCHEMA}", todo="submit the video again")
+    return request
+
+
+_BOX_EXAMPLE = "for example --box 1600,40,280,90"
+
+
+def parse_box(text: str) -> DisplayBox:
+    """A box from ``x,y,w,h`` in px.
+
+    Raises:
+        UsageError: Not four integers, or an empty box.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+    if not match:
+        raise UsageError("a box is x,y,w,h in whole px", where=f"--box {text}", todo=_BOX_EXAMPLE)
+    x, y, w, h = (int(group) for group in match.groups())
+    if w == 0 or h == 0:
+        raise UsageError("a box needs a width and a height", where=f"--box {text}", todo=_BOX_EXAMPLE)
+    return x, y, w, h
+
+
+def parse_time(text: str) -> float:
+    """Seconds from ``12.5``, ``01:02.5`` or ``1:02:03.5``.
+
+    Raises:
+        UsageError: Not a time.
+    """
+    match = re.fullmatch(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d+)?)", text.strip())
+    if not match:
+        raise UsageError("a time is seconds or [hours:]minutes:seconds", where=text, todo="for example --from 1:30")
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
+
+
+def output_path(source: Path, template: str, *, base: Path | None = None) -> Path:
+    """Where the result goes.
+
+    Args:
+        source: The user's file.
+        template: A file, an existing folder (or a name ending in /), or a template with ``{stem}`` and ``{ext}``.
+        base: Folder that a relative template starts from; the source's own by default.
+
+    Raises:
+        UsageError: An unknown placeholder, or the result would be the input itself.
+    """
+    base = base or source.resolve().parent
+    extension = source.suffix.removeprefix(".") or "mkv"
+    text = template or "{stem}.clean.{ext}"
+    if text.endswith("/") or (base / text).is_dir():
+        text = str(Path(text) / "{stem}.clean.{ext}")
+    unknown = set(re.findall(r"\{([^{}]*)\}", text)) - {"stem", "ext"}
+    if unknown:
+        raise UsageError(f"unknown placeholder {{{min(unknown)}}}", where=template, todo="use {stem} and {ext}")
+    path = base / text.replace("{stem}", source.stem).replace("{ext}", extension)
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.{extension}")
+    if path.resolve() == source.resolve():
+        raise UsageError("the output would replace the input", where=str(path), todo="choose another name with -o")
+    return path.absolute()
+
+
+def fingerprint(request: JobRequest, source: Path, mask: Path | None) -> str:
+    """Eight hex digits that name this work: same files and same settings give the same job again."""
+    digest = hashlib.sha256(encode_request(request))
+    for path in (source, *([mask] if mask else [])):
+        facts = path.stat()
+        digest.update(f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:8]
