@@ -6,6 +6,7 @@ may lie. To the spool, what a job asks, its plan and its segments are opaque JSO
 
 from waterz_spool.spool.atomic import FileOps, UndecidedError
 from waterz_spool.spool.claims import Claim
+from waterz_spool.spool.clean import Cleaned
 from waterz_spool.spool.clock import Clock, SystemClock
 from waterz_spool.spool.formats import (
     Beat,
@@ -25,6 +26,7 @@ from waterz_spool.spool.root import Spool
 from waterz_spool.spool.session import Session
 from waterz_spool.spool.snapshot import JobState, Reason
 from waterz_spool.spool.states import TaskState
+from waterz_spool.spool.verify import Violation
 
 __all__ = [
     "FINAL",
@@ -33,6 +35,7 @@ __all__ = [
     "Beat",
     "Budget",
     "Claim",
+    "Cleaned",
     "Clock",
     "CommitRecord",
     "DamagedRecordError",
@@ -53,6 +56,7 @@ __all__ = [
     "Task",
     "TaskState",
     "UndecidedError",
+    "Violation",
     "WorkerRecord",
     "label",
 ]

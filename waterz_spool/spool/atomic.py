@@ -175,7 +175,11 @@ class FileOps:
         try:
             os.link(source, target, follow_symlinks=False)
         except OSError:
-            _copy(source, target)
+            self.copy(source, target)
+
+    def copy(self, source: Path, target: Path) -> None:
+        """A durable copy under a new name, sharing blocks where the file system can."""
+        _copy(source, target)
 
     def beat_file(self, path: Path) -> BeatFile:
         """Open a heartbeat for rewriting in place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,6 +25,7 @@ from waterz_spool.spool.formats import (
     DamagedRecordError,
     JobFile,
     PlanRecord,
+    PublishedRecord,
     SourceRef,
     decode,
     encode,
@@ -31,6 +33,9 @@ from waterz_spool.spool.formats import (
 from waterz_spool.spool.joblog import JobLog
 from waterz_spool.spool.layout import MAX_SEGMENTS, PLAN_NAME, JobLayout, Task, label, ready_name
 from waterz_spool.spool.snapshot import JobState, Snapshot
+
+if TYPE_CHECKING:
+    from waterz_spool.spool.verify import Violation
 
 
 class Job:
@@ -44,11 +49,12 @@ class Job:
     """
 
     def __init__(self, layout: JobLayout, ops: FileOps, clock: Clock, tokens: Tokens) -> None:
-        self.id = layout.root.name
+        self.id = layout.job_id
         self.layout = layout
         self.log = JobLog(layout, ops, tokens)
         self.control = ControlFolder(layout.control, ops, clock, tokens)
         self._ops = ops
+        self._clock = clock
         self._tokens = tokens
         self._file: JobFile | None = None
         self._seen: dict[str, tuple[int, int]] = {}
@@ -255,3 +261,43 @@ class Job:
         base = self.file.budget
         extra = Budget(failed=base.failed, lost_hosts=base.lost_hosts, lost=base.lost)
         self.control.grant(None if task is None else label(task), extra)
+
+    # ---- the end
+
+    def publish(self, target: Path, *, overwrite: bool = False) -> Path:
+        """Let the result of final appear under the name the user asked for; may be run again by anyone.
+
+        Args:
+            target: A file name in a folder that exists.
+            overwrite: Replace a different file of that name; else the result becomes ``name (2).ext``.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            JobFailedError: final is not done, or the job was cancelled.
+            VerificationError: The result or its copy is not what final recorded; nothing was published.
+            UsageError: The target is the pinned source, or its folder does not exist.
+        """
+        from waterz_spool.spool.publish import Publisher
+
+        target = Path(target).absolute()
+        if self._ops.is_real and not target.parent.is_dir():
+            raise UsageError("no such folder for the output", where=str(target.parent))
+        publisher = Publisher(self.log, self._tokens)
+        return publisher.publish(target, self.layout.source / self.file.source.file, overwrite=overwrite)
+
+    def published(self) -> PublishedRecord | None:
+        """Where the result was first published, or None while it is not (as far as a listing shows)."""
+        return self.log.published() if self.log.scan().published else None
+
+    def verify(self, *, deep: bool = True) -> list[Violation]:
+        """All violations of the invariants, from a fresh reading of all records; changes nothing.
+
+        Args:
+            deep: Read all outputs and the published result and compare sha256; else sizes only.
+        """
+        from waterz_spool.spool.verify import verify_job
+
+        fresh = Job(self.layout, self._ops, self._clock, self._tokens)
+        return verify_job(fresh.log, fresh.snapshot, deep=deep)

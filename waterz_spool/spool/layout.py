@@ -160,8 +160,9 @@ class SpoolLayout:
 class JobLayout:
     """Paths of a job."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, job_id: str = "") -> None:
         self.root = root
+        self.job_id = job_id or root.name
         self.job_file = root / "job.json"
         self.source = root / "source"
         self.plan_link = root / "plan.json"

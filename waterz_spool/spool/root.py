@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from waterz_spool.errors import SetupError, UsageError
 from waterz_spool.spool.atomic import FileOps, put_if_absent, read_settled
@@ -23,6 +24,9 @@ from waterz_spool.spool.formats import (
 from waterz_spool.spool.jobs import Job
 from waterz_spool.spool.layout import JOB_ID, SpoolLayout
 from waterz_spool.spool.submit import Submission, Submitter
+
+if TYPE_CHECKING:
+    from waterz_spool.spool.clean import Cleaned
 
 
 class Spool:
@@ -196,6 +200,24 @@ class Spool:
     def paused(self) -> bool:
         """Whether the spool is paused, as far as a listing shows."""
         return self.ctl.scan().paused
+
+    def clean(
+        self,
+        *,
+        older_than_s: float = 7 * 86400.0,
+        states: Iterable[str] = ("done", "cancelled"),
+        dry_run: bool = True,
+    ) -> list[Cleaned]:
+        """What would go, or (not a dry run) has gone: ended jobs, and what dead submits and workers left.
+
+        Args:
+            older_than_s: Since the job's last record.
+            states: Of ``done`` (and published), ``cancelled``, ``failed``.
+            dry_run: Only say what would go.
+        """
+        from waterz_spool.spool.clean import Cleaner
+
+        return Cleaner(self, older_than_s, states).run(dry_run=dry_run)
 
     def workers(self) -> list[tuple[WorkerRecord, Beat | None]]:
         """Workers that have not left cleanly, with their last heartbeat; some may be dead."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from waterz_spool.errors import UsageError
@@ -33,6 +34,7 @@ class Survey:
         self._clock = clock
         self._over: set[str] = set()  # published or cancelled: never work again
         self._failed: dict[str, list[int]] = {}  # grants seen when it had failed
+        self._entries: dict[str, list[str]] = {}  # in active/, by job
         self._all: set[str] = set()
         self._all_at = float("-inf")
         self._unsure = False
@@ -80,6 +82,7 @@ class Survey:
         self.snapshots[job_id] = (job, snapshot)
         if state == "cancelled" or (state == "done" and snapshot.view.published):
             self._over.add(job_id)
+            self._retire(job_id)
         if state == "failed":
             self._failed[job_id] = snapshot.control.grants
         return snapshot
@@ -94,6 +97,12 @@ class Survey:
             return False
         return True
 
+    def _retire(self, job_id: str) -> None:
+        """A published or cancelled job needs no entry in active/ any more: there is no way back."""
+        for name in self._entries.pop(job_id, ()):
+            with contextlib.suppress(OSError):
+                self._spool.ops.unlink(self._spool.layout.active / name)
+
     def _ids(self) -> list[str]:
         if self._only is not None:
             return sorted(self._only)
@@ -105,6 +114,9 @@ class Survey:
         except OSError:
             self._unsure = True
             return []
-        indexed = [name.split("-", 2)[2] for name in names if name.count("-") >= 2]
-        indexed = [job_id for job_id in indexed if JOB_ID.fullmatch(job_id)]
-        return list(dict.fromkeys([*indexed, *sorted(self._all)]))
+        self._entries = {}
+        for name in names:
+            job_id = name.split("-", 2)[-1]
+            if name.count("-") >= 2 and JOB_ID.fullmatch(job_id):
+                self._entries.setdefault(job_id, []).append(name)
+        return list(dict.fromkeys([*self._entries, *sorted(self._all)]))
