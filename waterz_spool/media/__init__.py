@@ -1,0 +1,73 @@
+"""Video files: facts, frames, segments, joining, verification. PyAV is imported only when one of these is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from waterz_spool.media.check import check_container
+    from waterz_spool.media.container import container_of, default_container
+    from waterz_spool.media.crops import CropReader, CropWriter, MaskReader, MaskWriter
+    from waterz_spool.media.decoding import Frame, decode, last_duration
+    from waterz_spool.media.encode import SegmentEncoder
+    from waterz_spool.media.joining import join
+    from waterz_spool.media.pixels import Plane, Planes, WorkFormat, planes, to_frame, work_format
+    from waterz_spool.media.probing import probe
+    from waterz_spool.media.settings import encode_settings
+    from waterz_spool.media.verifying import verify
+
+_HOME = {
+    "CropReader": "crops",
+    "CropWriter": "crops",
+    "Frame": "decoding",
+    "MaskReader": "crops",
+    "MaskWriter": "crops",
+    "Plane": "pixels",
+    "Planes": "pixels",
+    "SegmentEncoder": "encode",
+    "WorkFormat": "pixels",
+    "check_container": "check",
+    "container_of": "container",
+    "decode": "decoding",
+    "default_container": "container",
+    "encode_settings": "settings",
+    "join": "joining",
+    "last_duration": "decoding",
+    "planes": "pixels",
+    "probe": "probing",
+    "to_frame": "pixels",
+    "verify": "verifying",
+    "work_format": "pixels",
+}
+
+__all__ = [
+    "CropReader",
+    "CropWriter",
+    "Frame",
+    "MaskReader",
+    "MaskWriter",
+    "Plane",
+    "Planes",
+    "SegmentEncoder",
+    "WorkFormat",
+    "check_container",
+    "container_of",
+    "decode",
+    "default_container",
+    "encode_settings",
+    "join",
+    "last_duration",
+    "planes",
+    "probe",
+    "to_frame",
+    "verify",
+    "work_format",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,206 @@
+"""The output container of a result: the new video beside a copy of everything else the source carries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from fractions import Fraction
+from math import lcm
+from pathlib import Path
+from typing import Any
+
+import av
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer, OutputContainer
+
+from waterz_spool.errors import InputError
+from waterz_spool.media.container import FORMATS, is_mov
+from waterz_spool.media.encode import nominal_rate
+from waterz_spool.media.settings import prores_tag
+from waterz_spool.media.source import codec_name, is_chapter_track, is_picture
+from waterz_spool.records import EncodeSettings, VideoInfo
+
+_MOV_OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"}
+_MAX_TIMESCALE = 2**31 - 1
+
+
+def copied_streams(source: InputContainer, info: VideoInfo, drop: Collection[int] = ()) -> list[Any]:
+    """The streams of the source that are copied: all but the video, what is dropped, and what a muxer derives."""
+    return [
+        s
+        for s in source.streams
+        if s.index != info.stream_index and s.index not in drop and not is_chapter_track(s) and not is_timecode(s)
+    ]
+
+
+def is_timecode(stream: Any) -> bool:
+    """Whether it is a QuickTime timecode track, which the muxer writes anew from the video's ``timecode`` tag."""
+    return stream.type == "data" and stream.codec_context is None and "timecode" in stream.metadata
+
+
+class Output:
+    """An output container with all its streams, ready for packets.
+
+    Args:
+        path: File to write, whatever its name.
+        source: The opened source.
+        segment: An opened segment; its video stream describes the new video.
+        info: The source's facts.
+        settings: The job's encode settings.
+        drop: Streams of the source to leave out.
+        all_tags: Write the tags of an MP4/MOV under their own names, because the usual ones would lose some.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        source: InputContainer,
+        segment: InputContainer,
+        info: VideoInfo,
+        settings: EncodeSettings,
+        drop: Collection[int] = (),
+        all_tags: bool = False,
+    ) -> None:
+        self._source, self._info, self._settings = source, info, settings
+        others = copied_streams(source, info, drop)
+        self.time_base = _time_base(info, settings)
+        self.container: OutputContainer = av.open(
+            str(Path(path).absolute()),
+            "w",
+            format=FORMATS[settings.container],
+            container_options=self._options(others, all_tags=all_tags),
+        )
+        self.container.flags |= av.container.Flags.bitexact.value
+        self.container.metadata.update(plain_tags(source.metadata))
+        self.container.set_chapters(source.chapters())
+        self.by_index: dict[int, Any] = {}
+        for stream in sorted([source.streams[info.stream_index], *others], key=lambda s: s.index):
+            if stream.index == info.stream_index:
+                self.video = self._add_video(stream, segment)
+            else:
+                self._add_copy(stream)
+
+    def _options(self, others: list[Any], *, all_tags: bool) -> dict[str, str]:
+        """Muxer options: exact clocks, and everything the muxer knows to write."""
+        if not is_mov(self._settings.container):
+            # libav would shift everything to make the priming samples of an audio track start at zero.
+            return {"strict": "experimental", "avoid_negative_ts": "disabled"}
+        scale = self.time_base.denominator
+        clocks = lcm(scale, *(s.time_base.denominator for s in others if s.time_base))
+        flags = "+use_metadata_tags" if all_tags else ""
+        return {
+            "strict": "experimental",
+            "video_track_timescale": str(scale),
+            "movie_timescale": str(clocks if clocks <= _MAX_TIMESCALE else scale),
+            **({"movflags": flags} if flags else {}),
+        }
+
+    def _add_video(self, original: Any, segment: InputContainer) -> Any:
+        """The new video stream.
+
+        Made from the source's stream where the codec is the same, because its side data (HDR, stereo, spherical,
+        colour profile) reaches the muxer only that way; else from the segment's.
+        """
+        info, encoded = self._info, segment.streams.video[0]
+        same = codec_name(original) == codec_name(encoded) and original.codec_context.width == info.width
+        stream = self.container.add_stream_from_template(original if same else encoded, opaque=True)
+        context, new = stream.codec_context, encoded.codec_context
+        context.extradata = new.extradata
+        context.width, context.height, context.pix_fmt = info.width, info.height, self._settings.pix_fmt
+        context.profile, context.level, context.reorder_depth = new.profile, new.level, new.reorder_depth
+        context.bit_rate = 0
+        context.color_range, context.colorspace = info.color_range, info.colorspace
+        context.color_primaries, context.color_trc = info.color_primaries, info.color_trc
+        context.framerate = nominal_rate(info)
+        if info.sample_aspect:
+            context.sample_aspect_ratio = Fraction(*info.sample_aspect)
+        if info.display_matrix:
+            stream.set_display_matrix(info.display_matrix)
+        tag = prores_tag(self._settings) or self._mov_tag(codec_name(encoded))
+        if tag:
+            context.codec_tag = tag
+        stream.time_base = self.time_base
+        stream.metadata.update(video_tags(original.metadata))
+        stream.disposition = original.disposition
+        return stream
+
+    def _mov_tag(self, codec: str) -> str:
+        """HEVC as hvc1, with its headers in the container: the kind that Apple's players accept too."""
+        return "hvc1" if is_mov(self._settings.container) and codec == "hevc" else ""
+
+    def _add_copy(self, stream: Any) -> None:
+        """A stream that is copied packet by packet; a cover picture in Matroska is an attachment."""
+        if is_picture(stream) and not is_mov(self._settings.container):
+            self._attach_picture(stream)
+            return
+        try:
+            copy = self._template(stream)
+        except (ValueError, av.FFmpegError) as error:
+            raise cannot_hold(self._settings.container, describe(stream)) from error
+        if stream.time_base:
+            copy.time_base = stream.time_base
+        copy.metadata.update(plain_tags(stream.metadata))
+        copy.disposition = stream.disposition
+        self.by_index[stream.index] = copy
+
+    def _template(self, stream: Any) -> Any:
+        if stream.codec_context is not None or stream.type in ("attachment", "data"):
+            return self.container.add_stream_from_template(stream, opaque=True)
+        copy = self.container.add_mux_stream(stream.name)  # no decoder: the parameters alone are copied
+        BitStreamFilterContext("null", in_stream=stream, out_stream=copy)
+        return copy
+
+    def _attach_picture(self, stream: Any) -> None:
+        packet = next((p for p in self._source.demux(stream) if p.size), None)
+        if packet is None or self._settings.container == "webm":
+            raise cannot_hold(self._settings.container, describe(stream))
+        kind = {"mjpeg": "jpeg"}.get(codec_name(stream), codec_name(stream))
+        name = stream.metadata.get("filename") or f"cover.{kind.replace('jpeg', 'jpg')}"
+        self.container.add_attachment(name, stream.metadata.get("mimetype") or f"image/{kind}", bytes(packet))
+
+    def start(self) -> None:
+        """Write the header.
+
+        Raises:
+            InputError: The container refuses a stream.
+        """
+        try:
+            self.container.start_encoding()
+        except (ValueError, av.FFmpegError) as error:
+            streams = ", ".join(describe(s) for s in self._source.streams)
+            raise cannot_hold(self._settings.container, f"one of these streams: {streams} ({error})") from error
+
+
+def _time_base(info: VideoInfo, settings: EncodeSettings) -> Fraction:
+    """A clock of the output in which every pts of the source is a whole number (Matroska fixes its own at 1 ms)."""
+    base = Fraction(*info.time_base)
+    if not is_mov(settings.container):
+        return base
+    scale = base.denominator
+    while scale < 10_000:
+        scale *= 2
+    return Fraction(1, min(scale, _MAX_TIMESCALE))
+
+
+def plain_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags that say something about the content; what a muxer writes about itself is left to the new muxer."""
+    return {k: v for k, v in tags.items() if k.lower() not in _MOV_OWN_TAGS and not k.upper().startswith("DURATION")}
+
+
+def video_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags of the video stream, without the statistics of the old encoding."""
+    stale = ("BPS", "NUMBER_OF_", "_STATISTICS_")
+    return {k: v for k, v in plain_tags(tags).items() if not k.upper().startswith(stale)}
+
+
+def describe(stream: Any) -> str:
+    """A stream in words: number, kind, codec, language, title."""
+    language = stream.metadata.get("language", "")
+    parts = [f"stream {stream.index}", stream.type, codec_name(stream) or "of unknown kind"]
+    return " ".join([*parts, *([f"({language})"] if language and language != "und" else [])])
+
+
+def cannot_hold(container: str, what: str) -> InputError:
+    """The error for what a container has no place for."""
+    advice = "give an output in .mkv" if container != "mkv" else "remove it first, or drop that stream explicitly"
+    return InputError(f".{container} cannot hold {what}", where=f"output .{container}", todo=advice)

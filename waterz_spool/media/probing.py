@@ -1,0 +1,160 @@
+"""What a source is, from its headers and its first frame."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from waterz_spool.errors import InputError
+from waterz_spool.media.intact import check_intact
+from waterz_spool.media.pixels import work_format
+from waterz_spool.media.source import (
+    codec_name,
+    content_light,
+    counted_rate,
+    display_matrix,
+    is_chapter_track,
+    mastering_display,
+    open_source,
+    side_data,
+    video_stream,
+)
+from waterz_spool.records import Ratio, StreamInfo, VideoInfo
+
+_INTERLACED = (2, 3, 4, 5)  # AVFieldOrder TT, BB, TB, BT
+_DYNAMIC = {
+    "DOVI_METADATA": "Dolby Vision",
+    "DOVI_RPU_BUFFER": "Dolby Vision",
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+}
+
+
+def probe(path: Path) -> VideoInfo:
+    """Facts about a video, without decoding more than its first frame.
+
+    Raises:
+        InputError: Missing, not a video, cut short, without a single frame, or of a kind that would not survive.
+    """
+    path = Path(path)
+    with open_source(path) as container:
+        check_intact(path)
+        stream = video_stream(container, path)
+        frame = _first_frame(container, stream, path)
+        _refuse_unsupported(stream, frame, path)
+        return _info(container, stream, frame)
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
+    """The first picture the decoder yields."""
+    if stream.codec_context is None:
+        raise InputError(
+            "there is no decoder for this video", where=str(path), todo="convert it to H.264, HEVC, VP9 or ProRes"
+        )
+    stream.thread_type = "AUTO"
+    try:
+        frame = next(container.decode(stream), None)
+    except (av.FFmpegError, EOFError) as error:
+        raise InputError(
+            "the first frame cannot be decoded: the file is damaged",
+            where=str(path),
+            todo="copy or download it again",
+        ) from error
+    if frame is None:
+        raise InputError("the video has no frames", where=str(path), todo="give a video with at least one frame")
+    return frame
+
+
+def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -> None:
+    """What cannot be given back as it came is refused now, not after hours of work."""
+    work_format(frame.format.name)
+    if frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED:
+        raise InputError(
+            "the video is interlaced, which is not supported",
+            where=str(path),
+            todo="deinterlace it first (for example with ffmpeg's bwdif filter)",
+        )
+    if stream.metadata.get("alpha_mode") == "1" and not work_format(frame.format.name).alpha:
+        raise InputError(
+            "the video has an alpha channel that this decoder drops",
+            where=str(path),
+            todo="convert it to ProRes 4444 in .mov first",
+        )
+    for kind, name in _DYNAMIC.items():
+        if side_data(frame, kind) is not None:
+            raise InputError(
+                f"the video carries {name} metadata for every frame, which cannot be kept",
+                where=str(path),
+                todo="remove it first (plain HDR10 with mastering display and content light level is kept)",
+            )
+
+
+def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
+    """All facts in one record."""
+    counted = counted_rate(container, stream)
+    rate = stream.average_rate or stream.base_rate
+    base = 1 / counted if counted else stream.time_base
+    assert base is not None
+    work = work_format(frame.format.name)
+    return VideoInfo(
+        container=container.format.name,
+        stream_index=stream.index,
+        codec=codec_name(stream),
+        pix_fmt=frame.format.name,
+        width=frame.width,
+        height=frame.height,
+        bits=work.bits,
+        time_base=(base.numerator, base.denominator),
+        average_rate=(rate.numerator, rate.denominator) if rate else None,
+        duration_s=_duration_s(container, stream),
+        frames_hint=stream.frames or None,
+        rotation=round(frame.rotation / 90) * 90 % 360,
+        sample_aspect=_ratio(stream.sample_aspect_ratio),
+        color_range=2 if frame.format.name.startswith("yuvj") else frame.color_range,
+        colorspace=frame.colorspace,
+        color_primaries=frame.color_primaries,
+        color_trc=frame.color_trc,
+        streams=tuple(_stream_info(s) for s in container.streams if not is_chapter_track(s)),
+        chapters=len(container.chapters()),
+        profile=stream.codec_context.profile or "",
+        codec_tag=codec_tag(stream),
+        counted_pts=counted is not None,
+        display_matrix=display_matrix(frame),
+        mastering_display=mastering_display(frame),
+        content_light=content_light(frame),
+    )
+
+
+def codec_tag(stream: Any) -> str:
+    """The container's four-character code; empty when it is none."""
+    try:
+        tag = str(stream.codec_context.codec_tag)
+    except UnicodeDecodeError:
+        return ""
+    return tag if tag.isprintable() else ""
+
+
+def _stream_info(stream: Any) -> StreamInfo:
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type,
+        codec=codec_name(stream),
+        language=stream.metadata.get("language", ""),
+        default=bool(stream.disposition & av.stream.Disposition.default),
+    )
+
+
+def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration else None
+
+
+def _ratio(value: Fraction | None) -> Ratio | None:
+    """A sample aspect ratio; None when it is unknown or square by default."""
+    return (value.numerator, value.denominator) if value else None

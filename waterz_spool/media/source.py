@@ -1,0 +1,134 @@
+"""Opening a user's file for reading: only real video containers, only this file, errors in the user's words."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from waterz_spool.errors import InputError
+
+# Playlists, subtitles, text art and picture sequences also "open" in libav; a video is one of these.
+_FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,h264,hevc,m4v,ivf,obu,av1,yuv4mpegpipe,"
+    "dv,gif,apng,rm,wtv,gxf,mpegtsraw,vc1,mjpeg,lavf"
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+_COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "mjpeg", "obu", "av1"}
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[InputContainer]:
+    """The file opened for demuxing; nothing else on disk or network is ever touched through it.
+
+    Raises:
+        InputError: Missing, unreadable or not a video.
+    """
+    try:
+        container = av.open(str(Path(path).absolute()), "r", container_options=_OPTIONS, metadata_errors="replace")
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", where=str(path), todo="check the name") from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise InputError("the file cannot be read", where=str(path), todo="check its permissions") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise not_a_video(path) from error
+    with container:
+        yield container
+
+
+def not_a_video(path: Path) -> InputError:
+    """The error for a file no demuxer accepts."""
+    return InputError(
+        "this is not a video that can be read, or it is damaged",
+        where=str(path),
+        todo="play it with another program; if it plays, convert it to .mkv or .mp4 and try again",
+    )
+
+
+def is_chapter_track(stream: Any) -> bool:
+    """Whether a stream is only the MP4 carrier of the chapter list, which libav rewrites from the chapters."""
+    return bool(stream.discard == av.stream.Discard.all) and not codec_name(stream).startswith("tmcd")
+
+
+def is_picture(stream: Any) -> bool:
+    """Whether a video stream is a cover picture and not the video."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The video: the default one, else the first, that is no cover picture.
+
+    Raises:
+        InputError: There is none.
+    """
+    streams = [s for s in container.streams.video if not is_picture(s)]
+    if not streams:
+        raise InputError("there is no video stream in this file", where=str(path), todo="give a file with video")
+    default = [s for s in streams if s.disposition & av.stream.Disposition.default]
+    return (default or streams)[0]
+
+
+def codec_name(stream: Any) -> str:
+    """Libav's canonical codec name, or the four-character tag of what it does not know, or ""."""
+    context = stream.codec_context
+    if context is not None:
+        return str(context.codec.canonical_name)
+    return str(getattr(stream, "name", None) or "") if stream.type == "data" else ""
+
+
+def counted_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Frame rate by which frames are counted where the container times none; None where it times them."""
+    names = set(container.format.name.split(","))
+    if not names & _COUNTED:
+        return None
+    rate = stream.average_rate or stream.base_rate
+    return rate if rate else Fraction(25)
+
+
+def expected_packets(container: InputContainer, stream: VideoStream) -> int | None:
+    """Video packets that a complete file must yield, where its index tells: MP4/MOV and AVI."""
+    names = set(container.format.name.split(","))
+    if names & {"mov", "mp4"} and len(stream.index_entries):
+        return sum(1 for entry in stream.index_entries if not entry.is_discard)
+    if "avi" in names and stream.frames:
+        return stream.frames
+    return None
+
+
+def side_data(frame: av.VideoFrame, name: str) -> bytes | None:
+    """Raw bytes of a frame's side data of that ``av.sidedata.Type``; None when absent."""
+    for entry in frame.side_data:
+        if entry.type.name == name:
+            return bytes(entry)
+    return None
+
+
+def mastering_display(frame: av.VideoFrame) -> tuple[tuple[int, int], ...] | None:
+    """SMPTE ST 2086 values (AVMasteringDisplayMetadata): R, G, B, white x and y, least and greatest luminance."""
+    data = side_data(frame, "MASTERING_DISPLAY_METADATA")
+    if data is None:
+        return None
+    numbers = struct.unpack("=20i2i", data[:88])
+    return tuple((numbers[i], numbers[i + 1]) for i in range(0, 20, 2))
+
+
+def content_light(frame: av.VideoFrame) -> tuple[int, int] | None:
+    """CTA-861.3 MaxCLL and MaxFALL in cd/m2."""
+    data = side_data(frame, "CONTENT_LIGHT_LEVEL")
+    if data is None:
+        return None
+    cll, fall = struct.unpack("=2I", data[:8])
+    return int(cll), int(fall)
+
+
+def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    """The nine integers of the display matrix."""
+    data = side_data(frame, "DISPLAYMATRIX")
+    return None if data is None else struct.unpack("=9i", data[:36])

@@ -1,0 +1,214 @@
+"""Verification of a finished result against its source, before it is published under its final name."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer
+from av.packet import Packet
+
+from waterz_spool.errors import InputError, VerificationError
+from waterz_spool.media.decoding import Frame, decode
+from waterz_spool.media.inventory import differences, inventory
+from waterz_spool.media.mux import copied_streams, describe
+from waterz_spool.media.probing import probe
+from waterz_spool.media.source import codec_name, is_picture, open_source
+from waterz_spool.records import VideoInfo
+
+
+def verify(
+    out: Path,
+    *,
+    source: Path,
+    info: VideoInfo,
+    plan_pts: Sequence[int],
+    last_duration: int,
+    drop: Collection[int] = (),
+    threads: int = 0,
+) -> list[str]:
+    """Compare a result with its source.
+
+    Every frame of the result is decoded. A time must be equal as an exact fraction, or, where the result's container
+    has no tick at it, be the nearest tick: errors never add up.
+
+    Args:
+        out: The result, under whatever name.
+        source: The source.
+        info: The source's facts.
+        plan_pts: True pts of all frames in ``info.time_base``.
+        last_duration: Duration of the last frame in ``info.time_base``.
+        drop: Stream indices of the source that were left out on purpose.
+        threads: Decoder threads; 0 is as many as there are cores.
+
+    Returns:
+        What was checked, in words.
+
+    Raises:
+        VerificationError: Naming the first thing that is not as it must be.
+    """
+    try:
+        got = probe(out)
+        done = [_check_frames(out, got, info, plan_pts, threads=threads)]
+    except InputError as error:
+        raise _failed(out, error.what) from error
+    done.append(_check_end(out, got, info, plan_pts[-1] + last_duration))
+    lost = differences(inventory(source, info, drop), inventory(out, got))
+    if lost:
+        raise _failed(out, f"not kept: {lost[0]}")
+    done += _check_packets(out, got, source=source, info=info, drop=drop)
+    return [*done, f"{info.chapters} chapters, tags, dispositions, rotation, aspect, colours and HDR data are equal"]
+
+
+def _check_frames(out: Path, got: VideoInfo, info: VideoInfo, pts: Sequence[int], *, threads: int) -> str:
+    """Decode all frames and compare their times."""
+    here, there = Fraction(*got.time_base), Fraction(*info.time_base)
+    count = 0
+    exact = True
+    for frame in decode(out, got, threads=threads):
+        if count == len(pts):
+            raise _failed(out, f"it has more than the {len(pts)} frames of the source")
+        wrong = _off(frame.pts * here, pts[count] * there, here)
+        if wrong is None:
+            raise _failed(out, _late(frame, frame.pts * here, pts[count] * there))
+        exact = exact and not wrong
+        count += 1
+    if count != len(pts):
+        raise _failed(out, f"it has {count} frames, the source {len(pts)}")
+    return f"{count}/{len(pts)} frames decoded, pts {'equal' if exact else f'equal to the tick of {here} s'}"
+
+
+def _off(a: Fraction, b: Fraction, tick: Fraction) -> bool | None:
+    """False: equal; True: ``a`` is the nearest tick to ``b``; None: neither."""
+    if a == b:
+        return False
+    return True if abs(a - b) <= tick / 2 else None
+
+
+def _late(frame: Frame, a: Fraction, b: Fraction) -> str:
+    return f"frame {frame.index} is shown at {float(a):.6f} s instead of {float(b):.6f} s"
+
+
+def _check_end(out: Path, got: VideoInfo, info: VideoInfo, end: int) -> str:
+    """The end of the last frame, as the container says it."""
+    expected = end * Fraction(*info.time_base)
+    with open_source(out) as container:
+        stream: Any = container.streams[got.stream_index]
+        says = _stated_end(stream)
+    tick = Fraction(*got.time_base)
+    if says is not None and abs(says - expected) > tick:
+        raise _failed(out, f"the video ends at {float(says):.6f} s instead of {float(expected):.6f} s")
+    return f"the video ends at {float(expected):.3f} s"
+
+
+def _stated_end(stream: Any) -> Fraction | None:
+    """End of a stream as its container states it: an MP4 track's duration, a Matroska DURATION tag."""
+    if stream.duration:
+        return ((stream.start_time or 0) + int(stream.duration)) * Fraction(stream.time_base)
+    stated = stream.metadata.get("DURATION")
+    if not stated:
+        return None
+    hours, minutes, seconds = stated.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+
+
+@dataclass
+class _Track:
+    """What the packets of one copied stream amount to."""
+
+    stream: Any
+    count: int = 0
+    end: Fraction = Fraction(0)
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def add(self, packet: Packet[Any]) -> None:
+        """Count one packet."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        self.count += 1
+        self.pts.append(-(2**62) if stamp is None else stamp)
+        if stamp is not None:
+            self.end = max(self.end, (stamp + (packet.duration or 0)) * packet.time_base)
+        self.digest.update(bytes(packet))
+
+
+def _check_packets(out: Path, got: VideoInfo, *, source: Path, info: VideoInfo, drop: Collection[int]) -> list[str]:
+    """Packets of every copied stream: how many, their bytes, their times."""
+    with open_source(source) as original, open_source(out) as result:
+        a = _tracks(original, info, drop)
+        b = _tracks(result, got, ())
+        for x, y in _pairs(a, b):
+            _compare(out, x, y)
+        kinds = [x.stream.type for x in a]
+    return [f"{kinds.count(k)} {k} stream(s) copied: packets, bytes and times equal" for k in dict.fromkeys(kinds)]
+
+
+def _tracks(container: InputContainer, info: VideoInfo, drop: Collection[int]) -> list[_Track]:
+    streams = [s for s in copied_streams(container, info, drop) if s.type != "attachment" and not is_picture(s)]
+    tracks = {s.index: _Track(s) for s in streams}
+    filters = {s.index: f for s in streams if (f := _adts_filter(s)) is not None}
+    for packet in container.demux(streams) if streams else ():
+        if packet.size or packet.dts is not None or packet.pts is not None:
+            index = packet.stream_index
+            for plain in _plain(packet, filters.get(index)):
+                tracks[index].add(plain)
+    return list(tracks.values())
+
+
+def _adts_filter(stream: Any) -> BitStreamFilterContext | None:
+    """AAC with a header on every packet (MPEG-TS) loses it in MP4 and Matroska; so it does here."""
+    if codec_name(stream) == "aac" and not stream.codec_context.extradata:
+        return BitStreamFilterContext("aac_adtstoasc", in_stream=stream)
+    return None
+
+
+def _plain(packet: Packet[Any], strip: BitStreamFilterContext | None) -> Iterator[Packet[Any]]:
+    if strip is None:
+        yield packet
+        return
+    base = packet.time_base
+    for plain in strip.filter(packet):
+        plain.time_base = base
+        yield plain
+
+
+def _pairs(a: list[_Track], b: list[_Track]) -> Iterator[tuple[_Track, _Track]]:
+    """Streams that belong together: the n-th of each kind."""
+    for kind in dict.fromkeys(t.stream.type for t in a):
+        yield from zip([t for t in a if t.stream.type == kind], [t for t in b if t.stream.type == kind], strict=True)
+
+
+def _compare(out: Path, a: _Track, b: _Track) -> None:
+    name = describe(a.stream)
+    pcm = codec_name(a.stream).startswith("pcm_")  # demuxers cut PCM into packets as they like
+    if not pcm and a.count != b.count:
+        raise _failed(out, f"{name} has {b.count} packets instead of {a.count}")
+    if _bytes_comparable(a.stream, b.stream) and a.digest.digest() != b.digest.digest():
+        raise _failed(out, f"the data of {name} is not equal")
+    tick = max(b.stream.time_base, a.stream.time_base)
+    pairs = zip(a.pts[:1], b.pts[:1], strict=True) if pcm else zip(a.pts, b.pts, strict=True)
+    for number, (x, y) in enumerate(pairs):
+        if abs(x * a.stream.time_base - y * b.stream.time_base) > tick:
+            raise _failed(out, f"packet {number} of {name} is not at its time")
+    if abs(a.end - b.end) > max(2 * tick, Fraction(1, 500)):
+        raise _failed(out, f"{name} ends at {float(b.end):.3f} s instead of {float(a.end):.3f} s")
+
+
+def _bytes_comparable(a: Any, b: Any) -> bool:
+    """Whether both containers frame the codec alike: H.264 and HEVC beside the main video may change framing."""
+    framed = codec_name(a) in ("h264", "hevc", "vvc")
+    return not framed or bool(a.codec_context.extradata) == bool(b.codec_context.extradata)
+
+
+def _failed(out: Path, what: str) -> VerificationError:
+    return VerificationError(
+        f"the result is not right: {what}",
+        where=str(out),
+        todo="nothing was published; report this with the source's details (waterz-spool doctor)",
+    )
