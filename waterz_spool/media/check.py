@@ -19,7 +19,9 @@ from waterz_spool.media.settings import encode_settings
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 
-def check_container(source: Path, info: VideoInfo, settings: EncodeSettings, *, drop: Collection[int] = ()) -> None:
+def check_container(
+    source: Path, info: VideoInfo, settings: EncodeSettings | str, *, drop: Collection[int] = ()
+) -> None:
     """Make sure that the output container can hold everything of the source, and that the encoder works.
 
     Writes one frame and the first packets of every other stream to a temporary file, reads it back and compares.

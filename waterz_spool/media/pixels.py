@@ -108,7 +108,8 @@ def planes(frame: Any) -> Planes:
     if not is_layout(picture.format.name, work):
         _check_palette(picture)
         picture = picture.reformat(format=work.pix_fmt)
-    return tuple(np.ascontiguousarray(plane_view(picture, index, work)).copy() for index in range(work.plane_count))
+    views: Any = (plane_view(picture, index, work) for index in range(work.plane_count))
+    return tuple(np.array(view) for view in views)  # views of padded rows become contiguous copies
 
 
 def to_frame(data: Sequence[Plane], pix_fmt: str, info: VideoInfo) -> av.VideoFrame:
