@@ -11,7 +11,6 @@ from torch import Tensor
 
 LEVELS = 4
 RADIUS = 4
-SIDE = 2 * RADIUS + 1
 
 
 def correlation_pyramid(first: Tensor, second: Tensor, *, transpose: bool = False) -> list[Tensor]:
@@ -36,14 +35,12 @@ def correlation_pyramid(first: Tensor, second: Tensor, *, transpose: bool = Fals
     return pyramid
 
 
-def lookup(pyramid: list[Tensor], coords: Tensor, *, fast: bool = False) -> Tensor:
+def lookup(pyramid: list[Tensor], coords: Tensor) -> Tensor:
     """Bilinear samples of each level around ``coords``; zero outside.
 
     Args:
         pyramid: Levels from ``correlation_pyramid``.
         coords: [N,2,h,w] (x, y) in px of the finest level.
-        fast: Use that all 81 taps share one fraction: gather whole pixels once, then blend. Same numbers up to
-            rounding.
 
     Returns:
         [N,324,h,w]: channels level*81 + a*9 + b, where a (slow) moves x and b (fast) moves y, the order the
@@ -51,14 +48,13 @@ def lookup(pyramid: list[Tensor], coords: Tensor, *, fast: bool = False) -> Tens
     """
     n, _, h, w = coords.shape
     points = coords.permute(0, 2, 3, 1).reshape(n * h * w, 2)  # one row per querying position
-    sample = _patch if fast else _grid_patch
-    taps = [sample(level, points / 2**index) for index, level in enumerate(pyramid)]
+    taps = [_neighbourhood(level, points / 2**index) for index, level in enumerate(pyramid)]
     # (N*h*w, 4*81) -> (N, 324, h, w)
     return torch.cat(taps, dim=1).reshape(n, h, w, -1).permute(0, 3, 1, 2)
 
 
-def _grid_patch(level: Tensor, points: Tensor) -> Tensor:
-    """81 taps [M,81] of level [M,1,h,w] around points [M,2], by grid_sample."""
+def _neighbourhood(level: Tensor, points: Tensor) -> Tensor:
+    """81 taps [M,81] of level [M,1,h,w] around points [M,2]."""
     height, width = level.shape[-2:]
     shift = torch.arange(-RADIUS, RADIUS + 1, device=points.device, dtype=points.dtype)
     x = points[:, 0, None, None] + shift[:, None]  # (M, 9, 1): slow index
@@ -66,23 +62,3 @@ def _grid_patch(level: Tensor, points: Tensor) -> Tensor:
     u, v = torch.broadcast_tensors(2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1)
     taps = F.grid_sample(level, torch.stack((u, v), dim=-1), align_corners=True)
     return taps.flatten(1)
-
-
-def _patch(level: Tensor, points: Tensor) -> Tensor:
-    """The same taps [M,81] from one 10x10 block of whole pixels per point."""
-    height, width = level.shape[-2:]
-    corner = points.floor()
-    fx, fy = (points - corner).unbind(1)
-    span = torch.arange(-RADIUS, RADIUS + 2, device=points.device)
-    # a point further out than the patch is wide sees only zeros wherever it is: bound it before going to integers
-    limit = torch.tensor((width + SIDE, height + SIDE), device=points.device, dtype=points.dtype)
-    corner = torch.minimum(corner, limit).clamp_(min=-float(SIDE)).long()
-    x = corner[:, 0, None] + span  # (M, 10)
-    y = corner[:, 1, None] + span
-    inside_x, inside_y = (x >= 0) & (x < width), (y >= 0) & (y < height)
-    index = y.clamp(0, height - 1)[:, None, :] * width + x.clamp(0, width - 1)[:, :, None]  # (M, 10x, 10y)
-    block = level.flatten(1).gather(1, index.flatten(1)).reshape(index.shape)
-    block = block * (inside_x[:, :, None] & inside_y[:, None, :])
-    block = torch.lerp(block[:, :-1], block[:, 1:], fx[:, None, None])  # (M, 9, 10)
-    block = torch.lerp(block[:, :, :-1], block[:, :, 1:], fy[:, None, None])  # (M, 9, 9)
-    return block.flatten(1)

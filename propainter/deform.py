@@ -6,6 +6,9 @@ that have no such operator. No weights of its own; the modules below hold those 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Literal
 
@@ -29,12 +32,28 @@ def has_torchvision_op() -> bool:
     return hasattr(torch.ops.torchvision, "deform_conv2d")
 
 
-def pick_variant(device: torch.device) -> Variant:
-    """The variant used on ``device`` unless a caller names one.
+_forced: ContextVar[Variant | None] = ContextVar("deform_variant", default=None)
 
-    On the CPU the twin is the faster one (its gathers are vectorised and threaded, see benchmarks/PROPAINTER.md).
+
+@contextmanager
+def using(variant: Variant) -> Iterator[None]:
+    """Use one variant for every deformable convolution run inside the ``with`` block (this thread only)."""
+    token = _forced.set(variant)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def pick_variant(device: torch.device) -> Variant:
+    """The variant used on ``device``: the one forced by ``using``, else the faster one there.
+
+    On the CPU the twin is faster: torchvision's loop is neither vectorised nor threaded for one image
+    (benchmarks/PROPAINTER.md). Without torchvision's operator the twin is the only one.
     """
-    return "torchvision" if device.type == "cuda" and has_torchvision_op() else "torch"
+    if not has_torchvision_op():
+        return "torch"
+    return _forced.get() or ("torchvision" if device.type == "cuda" else "torch")
 
 
 def deform_conv(
@@ -48,7 +67,7 @@ def deform_conv(
         mask: [N,144,H,W], channels group*9 + tap, usually 0..1.
         weight: [O,C,3,3].
         bias: [O].
-        variant: Which implementation; None picks by device.
+        variant: Which implementation; None asks ``pick_variant``.
 
     Returns:
         [N,O,H,W].
@@ -61,30 +80,42 @@ def deform_conv(
 
 
 def _deform_torch(x: Tensor, offset: Tensor, mask: Tensor, *, weight: Tensor, bias: Tensor) -> Tensor:
+    """Every sample is a weighted sum of 4 table rows, one row per pixel and group: torch's embedding_bag."""
     n, channels, height, width = x.shape
-    grid = _tap_grid(offset)
-    # (N*G, C/G, H, W) sampled at (N*G, 9*H, W) positions
-    images = x.float().reshape(n * GROUPS, channels // GROUPS, height, width)
-    taps = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    taps = taps * mask.float().reshape(n * GROUPS, 1, TAPS * height, width)
-    # (N*G, C/G, 9*H, W) -> (N, C*9, H*W): channel slow, tap fast, as the weight is laid out
-    columns = taps.reshape(n, channels * TAPS, height * width)
-    out = torch.matmul(weight.to(columns.dtype).flatten(1), columns) + bias.to(columns.dtype)[:, None]
-    return out.reshape(n, -1, height, width).to(x.dtype)
+    depth = channels // GROUPS
+    images = x.float().reshape(n, GROUPS, depth, height, width)
+    # zero border on all sides and one spare row and column, so that clamped samples outside read only zeros
+    table = F.pad(images, (1, 2, 1, 2)).permute(0, 1, 3, 4, 2).reshape(-1, depth)
+    rows, shares = _corners(offset, mask)
+    columns = F.embedding_bag(rows, table, per_sample_weights=shares, mode="sum")
+    columns = columns.reshape(n, height * width, GROUPS * TAPS * depth)
+    # (O, C, 3, 3) -> (G*9*C/G, O): group slow, then tap, then channel within the group
+    kernel = weight.float().reshape(-1, GROUPS, depth, TAPS).permute(1, 3, 2, 0).reshape(columns.shape[-1], -1)
+    out = columns @ kernel + bias.float()  # (N, H*W, O)
+    return out.transpose(1, 2).reshape(n, -1, height, width).to(x.dtype)
 
 
-def _tap_grid(offset: Tensor) -> Tensor:
-    """Normalised float32 positions of all taps: [N*16, 9*H, W, 2]."""
+def _corners(offset: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Table rows and bilinear shares of the 4 corners of every sample: int32 and float32, both [N*H*W*16*9, 4]."""
     n, _, height, width = offset.shape
-    # (N, 288, H, W) -> (N*G, 9, 2, H, W)
-    moves = offset.float().reshape(n * GROUPS, TAPS, 2, height, width)
+    # (N, 288, H, W) -> (2, N, H, W, G, 9)
+    moves = offset.float().reshape(n, GROUPS, TAPS, 2, height, width).permute(3, 0, 4, 5, 1, 2)
+    gate = mask.float().reshape(n, GROUPS, TAPS, height, width).permute(0, 3, 4, 1, 2)
     tap = torch.arange(TAPS, device=offset.device)
-    rows = torch.arange(height, device=offset.device)[:, None] + (tap // 3 - 1)[:, None, None]  # (9, H, 1)
-    columns = torch.arange(width, device=offset.device) + (tap % 3 - 1)[:, None, None]  # (9, 1, W)
-    v = (moves[:, :, 0] + rows) * (2.0 / max(height - 1, 1)) - 1.0
-    u = (moves[:, :, 1] + columns) * (2.0 / max(width - 1, 1)) - 1.0
-    # (N*G, 9, H, W, 2) -> (N*G, 9*H, W, 2)
-    return torch.stack((u, v), dim=-1).reshape(n * GROUPS, TAPS * height, width, 2)
+    rows = torch.arange(height, device=offset.device)[:, None, None, None] + (tap // 3 - 1)
+    columns = torch.arange(width, device=offset.device)[:, None, None] + (tap % 3 - 1)
+    y, x = (moves[0] + rows).clamp_(-1, height), (moves[1] + columns).clamp_(-1, width)
+    top, left = y.floor(), x.floor()
+    lower = gate * y.sub_(top)
+    upper = gate - lower
+    x.sub_(left)
+    lower_right, upper_right = lower * x, upper * x
+    shares = torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), dim=-1)
+    stride = width + 3
+    plane = torch.arange(n * GROUPS, device=offset.device, dtype=torch.int32).reshape(n, 1, 1, GROUPS, 1)
+    first = (top.int() + 1) * stride + (left.int() + 1) + plane * ((height + 3) * stride)
+    step = torch.tensor((0, 1, stride, stride + 1), device=offset.device, dtype=torch.int32)
+    return (first[..., None] + step).reshape(-1, 4), shares.reshape(-1, 4)
 
 
 def offset_head(in_channels: int, channels: int) -> nn.Sequential:

@@ -6,11 +6,14 @@ Licence of the weights (recurrent_flow_completion.pth): NTU S-Lab License 1.0, n
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from propainter.deform import DeformAlign
-from propainter.layers import SpatialConv, TemporalConv, UpConv, map_slices
+from propainter.layers import SpatialConv, TemporalConv, UpConv
 
 CHANNELS = 128
 OFFSET_REACH_PX = 5.0
@@ -26,9 +29,9 @@ class P3DBlock(nn.Module):
         self.conv1 = nn.Sequential(spatial, nn.LeakyReLU(0.2))
         self.conv2 = nn.Sequential(TemporalConv(out_channels, out_channels, dilation=2))
 
-    def forward(self, x: Tensor, slice_frames: int | None = None) -> Tensor:
-        """[B,T,C,H,W] to [B,T,C',H/s,W/s]."""
-        return self.conv2(map_slices(self.conv1, x, slice_frames))
+    def forward(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Frames [N,C,H,W] in time order to frames [N,C',H/s,W/s]."""
+        return self.conv2(map(self.conv1, frames))
 
 
 class EdgeDetector(nn.Module):
@@ -55,13 +58,12 @@ class SecondOrderPropagation(nn.Module):
         )
         self.fusion = nn.Conv2d(2 * CHANNELS, CHANNELS, 1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """[B,T,128,h,w] to the same shape."""
-        steps = list(features.unbind(1))
+    def forward(self, steps: list[Tensor]) -> Iterator[Tensor]:
+        """Features [N,128,h,w] in time order to the same."""
         backward = self._sweep("backward_", steps[::-1], [(s,) for s in steps[::-1]])[::-1]
         forward = self._sweep("forward_", steps, list(zip(steps, backward, strict=True)))
-        fused = [self.fusion(torch.cat((b, f), dim=1)) + s for s, b, f in zip(steps, backward, forward, strict=True)]
-        return torch.stack(fused, dim=1)
+        for step, b, f in zip(steps, backward, forward, strict=True):
+            yield self.fusion(torch.cat((b, f), dim=1)) + step
 
     def _sweep(self, direction: str, steps: list[Tensor], seen: list[tuple[Tensor, ...]]) -> list[Tensor]:
         """One direction, in the order of ``steps``; ``seen`` is what the backbone gets beside the state."""
@@ -102,58 +104,83 @@ class FlowCompletion(nn.Module):
         self.upsample = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), act, UpConv(32, 2))
         self.edgeDetector = EdgeDetector()
 
-    def forward(self, flows: Tensor, masks: Tensor, *, slice_frames: int | None = None) -> Tensor:
-        """Completed flow of one direction.
+    def forward(self, inputs: Iterable[Tensor], *, home: torch.device | None = None) -> Iterator[Tensor]:
+        """Completed flow of one direction, frame by frame.
+
+        Per-frame layers see one frame at a time and temporal ones a handful, so memory is that of the features at
+        1/8 (and 1/4, see ``home``) of the size, not of the clip at full size.
 
         Args:
-            flows: [B,T,2,H,W] float, px, zero inside the hole.
-            masks: [B,T,1,H,W] float, 1 inside the hole.
-            slice_frames: At most this many frames go through a per-frame layer at once; None is all. It bounds
-                memory and changes no number.
+            inputs: [N,3,H,W] in the order of the recurrence: flow (x, y) in px, zero inside the hole, and the mask.
+            home: Where the features at 1/4 of the size wait for the decoder; None leaves them where they are.
 
-        Returns:
-            [B,T,2,H,W], px, everywhere (also outside the hole).
+        Yields:
+            [N,2,H,W], px, everywhere (also outside the hole).
         """
-        e1 = self.encode(torch.cat((flows, masks), dim=2), slice_frames)
-        e2 = e1
-        for layer in self.encoder2:
-            e2 = layer(e2, slice_frames) if isinstance(layer, P3DBlock) else layer(e2)
-        state = self.feat_prop_module(map_slices(self.mid_dilation, e2, slice_frames))
-        return map_slices(self.decode, state, slice_frames, e1)
+        skips: list[Tensor] = []
+        state = list(map(self.mid_dilation, _run(self.encoder2, self._encode(inputs, skips, home))))
+        for fused, skip in zip(self.feat_prop_module(state), skips, strict=True):
+            yield self.decode(fused, skip.to(fused.device))
 
-    def encode(self, x: Tensor, slice_frames: int | None) -> Tensor:
-        """[B,T,3,H,W] to the skip feature [B,T,64,H/4,W/4]."""
-        x = map_slices(self.downsample, x, slice_frames)
-        for layer in self.encoder1:
-            x = layer(x, slice_frames) if isinstance(layer, P3DBlock) else layer(x)
-        return x
+    def _encode(self, inputs: Iterable[Tensor], skips: list[Tensor], home: torch.device | None) -> Iterator[Tensor]:
+        """Features [N,64,H/4,W/4] of each frame, which are also left in ``skips``."""
+        for feature in _run(self.encoder1, map(self.downsample, inputs)):
+            skips.append(feature if home is None else feature.to(home))
+            yield feature
 
     def decode(self, state: Tensor, skip: Tensor) -> Tensor:
         """Flow [N,2,8h,8w] of single frames from state [N,128,h,w] and skip [N,64,2h,2w]."""
         return self.upsample(self.decoder1(self.decoder2(state) + skip))
 
 
-def complete_bidirectional(
-    net: FlowCompletion, flows: tuple[Tensor, Tensor], masks: Tensor, *, slice_frames: int | None = None
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Complete forward and backward flow and keep what was measured outside the hole.
+def _run(layers: nn.Sequential, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    """A sequence of temporal blocks and per-frame layers over a stream of frames."""
+    for layer in layers:
+        frames = layer(frames) if isinstance(layer, P3DBlock) else map(layer, frames)
+    return iter(frames)
+
+
+def complete_one_way(
+    net: FlowCompletion, flows: Sequence[Tensor], masks: Sequence[Tensor], *, device: torch.device | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Complete the flow of one direction and keep what was measured outside the hole.
 
     Args:
         net: The network.
-        flows: Forward (t to t+1) and backward (t+1 to t) flow, each [B,T-1,2,H,W], px.
-        masks: [B,T,1,H,W] float, 1 inside the hole.
-        slice_frames: See ``FlowCompletion.forward``.
+        flows: [N,2,H,W] each, px, in the order of the recurrence.
+        masks: [N,1,H,W] each, float, 1 inside the hole, on the grid of its flow.
+        device: Where to compute, when the tensors live elsewhere.
 
     Returns:
-        The raw predictions and the combined flows, each (forward, backward) of [B,T-1,2,H,W].
+        The raw predictions and the combined flows, like ``flows``, where ``flows`` live.
     """
-    forward, backward = flows
-    at_start, at_end = masks[:, :-1], masks[:, 1:]  # each flow is masked on the grid it lives on
-    pred_f = net(forward * (1 - at_start), at_start, slice_frames=slice_frames)
-    reverse = (backward * (1 - at_end)).flip(1)
-    pred_b = net(reverse, at_end.flip(1), slice_frames=slice_frames).flip(1)
-    combined = (
-        pred_f * at_start + forward * (1 - at_start),
-        pred_b * at_end + backward * (1 - at_end),
-    )
-    return (pred_f, pred_b), combined
+    target = device or flows[0].device
+
+    def inputs() -> Iterator[Tensor]:
+        for flow, mask in zip(flows, masks, strict=True):
+            flow, mask = flow.to(target), mask.to(target)
+            yield torch.cat((flow * (1 - mask), mask), dim=1)
+
+    home = None if target == flows[0].device else flows[0].device
+    raw = [prediction.float().to(flows[0].device) for prediction in net(inputs(), home=home)]
+    pairs = zip(raw, flows, masks, strict=True)
+    return raw, [pred * mask + flow * (1 - mask) for pred, flow, mask in pairs]
+
+
+def complete_bidirectional(
+    net: FlowCompletion, flows: tuple[Sequence[Tensor], Sequence[Tensor]], masks: Sequence[Tensor], **options: Any
+) -> tuple[tuple[list[Tensor], list[Tensor]], tuple[list[Tensor], list[Tensor]]]:
+    """Both directions with the same network, the backward one reversed in time.
+
+    Args:
+        net: The network.
+        flows: Forward (t to t+1) and backward (t+1 to t), each T-1 tensors [N,2,H,W], px.
+        masks: T tensors [N,1,H,W], float, 1 inside the hole.
+        **options: Passed to ``complete_one_way``.
+
+    Returns:
+        The raw predictions and the combined flows, each (forward, backward) of T-1 tensors [N,2,H,W].
+    """
+    pred_f, comb_f = complete_one_way(net, flows[0], masks[:-1], **options)
+    pred_b, comb_b = complete_one_way(net, flows[1][::-1], masks[1:][::-1], **options)
+    return (pred_f, pred_b[::-1]), (comb_f, comb_b[::-1])

@@ -1,8 +1,8 @@
-"""Small layers shared by the networks: per-frame and temporal convolutions, upsampling, slicing over frames."""
+"""Small layers shared by the networks: per-frame and temporal convolutions, upsampling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ class SpatialConv(nn.Module):
 
 
 class TemporalConv(nn.Module):
-    """A (3,1,1) Conv3d of the checkpoint with zero padding in time, on [B,T,C,H,W]."""
+    """A (3,1,1) Conv3d of the checkpoint with zero padding in time."""
 
     def __init__(self, in_channels: int, out_channels: int, *, dilation: int) -> None:
         super().__init__()
@@ -45,18 +45,25 @@ class TemporalConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_channels))
         self.dilation = dilation
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B,T,C,H,W] to [B,T,C',H,W]."""
-        steps, kernel = x.shape[1], self.weight[..., 0]  # (C', C, 3, 1)
-        out = []
-        for t in range(steps):
-            near = [(k, t + (k - 1) * self.dilation) for k in range(3)]
-            near = [(k, s) for k, s in near if 0 <= s < steps]
-            # one 1x1 convolution over the stacked neighbours that exist; the others are the zero padding
-            stacked = torch.cat([x[:, s] for _, s in near], dim=1)
-            weight = torch.cat([kernel[:, :, k : k + 1] for k, _ in near], dim=1)
-            out.append(F.conv2d(stacked, weight, self.bias))
-        return torch.stack(out, dim=1)
+    def forward(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Frames [N,C,H,W] in time order to frames [N,C',H,W]; only 2*dilation+1 are held at once."""
+        held: dict[int, Tensor] = {}
+        count = 0
+        for count, frame in enumerate(frames, start=1):
+            held[count - 1] = frame
+            if (centre := count - 1 - self.dilation) >= 0:
+                yield self._at(centre, held)
+                held.pop(centre - self.dilation, None)
+        for centre in range(max(0, count - self.dilation), count):
+            yield self._at(centre, held)
+
+    def _at(self, centre: int, held: dict[int, Tensor]) -> Tensor:
+        """One output: a 1x1 convolution over the stacked neighbours that exist; the others are the zero padding."""
+        near = [(tap, centre + (tap - 1) * self.dilation) for tap in range(3)]
+        near = [(tap, time) for tap, time in near if time in held]
+        stacked = torch.cat([held[time] for _, time in near], dim=1)
+        weight = torch.cat([self.weight[:, :, tap] for tap, _ in near], dim=1)
+        return F.conv2d(stacked, weight, self.bias)
 
 
 class UpConv(nn.Module):
@@ -69,25 +76,3 @@ class UpConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N,C,h,w] to [N,C',2h,2w]."""
         return self.conv(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True))
-
-
-def map_slices(layer: Callable[..., Tensor], x: Tensor, slice_frames: int | None, *beside: Tensor) -> Tensor:
-    """Run a per-frame layer over [B,T,...] tensors, at most ``slice_frames`` time steps at once (None: all).
-
-    Args:
-        layer: Takes [N,C,H,W] tensors (one per tensor given) and gives [N,C',H',W'].
-        x: [B,T,C,H,W].
-        slice_frames: Time steps per call.
-        *beside: Further tensors [B,T,...] the layer takes.
-
-    Returns:
-        [B,T,C',H',W'].
-    """
-    batch, steps = x.shape[:2]
-    size = slice_frames or steps
-    parts = []
-    for start in range(0, steps, size):
-        cut = [tensor[:, start : start + size] for tensor in (x, *beside)]
-        out = layer(*(tensor.flatten(0, 1) for tensor in cut))  # (B, t, ...) -> (B*t, ...)
-        parts.append(out.unflatten(0, (batch, -1)))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

@@ -157,7 +157,7 @@ class Raft(nn.Module):
         update = FusedUpdate(self.update_block, torch.cat((context[:-1], context[1:])))
         coords = base = pixel_grid(hidden)
         for _ in range(iters):
-            hidden, delta = update(hidden, lookup(pyramid, coords, fast=True), coords - base)
+            hidden, delta = update(hidden, lookup(pyramid, coords), coords - base)
             coords = coords + delta
         forward, backward = self.upsample(coords - base, hidden).chunk(2)
         return forward, backward

@@ -93,10 +93,11 @@ def completion_stage(flows: Flows, masks: Tensor, ctx: Context) -> Flows:
     total, length = len(flows.forward), ctx.options.subvideo_length
     parts = []
     for chunk in chunks(total, length, FLOW_CONTEXT if total > length else 0):
-        near = tuple(flow[None, chunk.first : chunk.last] for flow in flows)
+        near = tuple(flow[chunk.first : chunk.last].split(1) for flow in flows)
         with autocast(ctx.device, ctx.dtype):
-            _, combined = complete_bidirectional(ctx.models.completion, near, masks[None, chunk.first : chunk.last + 1])
-        parts.append([flow[0, chunk.keep].float() for flow in combined])
+            holes = masks[chunk.first : chunk.last + 1].split(1)
+            _, combined = complete_bidirectional(ctx.models.completion, near, holes)
+        parts.append([torch.cat(side[chunk.keep]) for side in combined])
     return Flows(*(torch.cat(side) for side in zip(*parts, strict=True)))
 
 

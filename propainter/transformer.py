@@ -63,10 +63,34 @@ class SoftComp(nn.Module):
         self.embedding = nn.Linear(DIM, 128 * TAPS)
         self.bias_conv = nn.Conv2d(128, 128, 3, padding=1)
 
-    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Tokens [T,rows,columns,512] to features [T,128,h,w]."""
+    def forward(self, tokens: Tensor, grid: Grid, *, as_conv: bool = False) -> Tensor:
+        """Tokens [T,rows,columns,512] to features [T,128,h,w]; as_conv: see ``FusionFeedForward.forward``."""
+        if as_conv:
+            image, bias, _ = spread_patches(tokens, self.embedding, grid)
+            return self.bias_conv(image + bias)
         patches = self.embedding(tokens.flatten(1, 2)).transpose(1, 2)  # (T, 6272, rows*columns)
         return self.bias_conv(F.fold(patches, tuple(grid), KERNEL, padding=PAD, stride=STRIDE))
+
+
+def spread_patches(tokens: Tensor, linear: nn.Linear, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    """A linear layer to patches and their overlapping sum, as one transposed convolution.
+
+    Args:
+        tokens: [T,rows,columns,512].
+        linear: 512 to C*49, channel slow and tap fast.
+        grid: Feature grid.
+
+    Returns:
+        The sum without the layer's bias [T,C,h,w], what the bias sums to [1,C,h,w], and how many patches cover
+        each pixel [1,1,h,w].
+    """
+    kernel = linear.weight.t().reshape(DIM, -1, KERNEL, KERNEL)  # (C*49, 512) -> (512, C, 7, 7)
+    image = F.conv_transpose2d(tokens.permute(0, 3, 1, 2), kernel, None, STRIDE, PAD, grid.spare)
+    bias = linear.bias.reshape(1, -1, KERNEL, KERNEL)
+    both = torch.cat((bias, torch.ones_like(bias[:, :1])), dim=1)
+    ones = torch.ones((1, 1, grid.rows, grid.columns), device=tokens.device, dtype=bias.dtype)
+    summed = F.conv_transpose2d(ones, both, None, STRIDE, PAD, grid.spare)
+    return image, summed[:, :-1], summed[:, -1:]
 
 
 class FusionFeedForward(nn.Module):
@@ -98,22 +122,11 @@ class FusionFeedForward(nn.Module):
         return self.fc2(patches).reshape(t, rows, columns, DIM)
 
     def _convolutions(self, x: Tensor, grid: Grid) -> Tensor:
-        first, last = self.fc1[0], self.fc2[1]
-        # (1960, 512): channel slow, tap fast -> (512, 40, 7, 7)
-        spread = first.weight.t().reshape(DIM, FFN_CHANNELS, KERNEL, KERNEL)
-        image = F.conv_transpose2d(x.permute(0, 3, 1, 2), spread, None, STRIDE, PAD, grid.spare)
-        bias, overlap = self._bias_and_overlap(grid, image)
+        image, bias, overlap = spread_patches(x, self.fc1[0], grid)
         image = F.gelu((image + bias) / overlap)
+        last = self.fc2[1]
         collect = last.weight.reshape(DIM, FFN_CHANNELS, KERNEL, KERNEL)
         return F.conv2d(image, collect, last.bias, STRIDE, PAD).permute(0, 2, 3, 1)
-
-    def _bias_and_overlap(self, grid: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
-        """What a bias per tap sums to at each pixel, [1,40,h,w], and how many patches cover it, [1,1,h,w]."""
-        bias = self.fc1[0].bias.reshape(1, FFN_CHANNELS, KERNEL, KERNEL)
-        both = torch.cat((bias, torch.ones_like(bias[:, :1])), dim=1).to(like.dtype)
-        ones = torch.ones((1, 1, grid.rows, grid.columns), device=like.device, dtype=like.dtype)
-        summed = F.conv_transpose2d(ones, both, None, STRIDE, PAD, grid.spare)
-        return summed[:, :FFN_CHANNELS], summed[:, FFN_CHANNELS:]
 
 
 class Block(nn.Module):
