@@ -126,10 +126,10 @@ def clean_command(settings: Settings, older_than: str, states: tuple[str, ...], 
     spool = Spool.open(settings.spool_root())
     found = spool.clean(older_than_s=_age_s(older_than), states=states or ("done", "cancelled"), dry_run=not yes)
     verb = "removed" if yes else "would remove"
-    lines = [f"{verb} {item}" for item in found] or ["nothing to remove"]
+    lines = [f"{verb} {item.what} {item.name} {item.state}".rstrip() for item in found] or ["nothing to remove"]
     if found and not yes:
         lines.append("run it again with --yes")
-    settings.emit({"removed" if yes else "would_remove": [str(item) for item in found]}, "\n".join(lines))
+    settings.emit({"removed" if yes else "would_remove": found}, "\n".join(lines))
 
 
 def _age_s(text: str) -> float:

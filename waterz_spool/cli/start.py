@@ -135,7 +135,7 @@ def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, kee
     path = result_path(job)
     settings.emit(summary(job), f"{path}")
     if shared is None and not keep:
-        spool.remove(job)
+        spool.clean(older_than_s=0.0, states=("done",), jobs=[job.id], dry_run=False)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import signal
 import sys
 import time
@@ -29,6 +28,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 @click.option("--job", "jobs", multiple=True, help="Work on these jobs only; repeatable.")
 @click.option("--idle-timeout", type=float, help="Exit after so many idle seconds; 0: never.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the restorer.")
+@click.option("--quiet", is_flag=True, help="Say nothing but warnings.")
 @shared_options
 def worker_command(settings: Settings, **given: Any) -> None:
     """Claim tasks and work on them. Start as many as you like, on any machine that mounts the spool."""
@@ -48,7 +48,7 @@ def worker_command(settings: Settings, **given: Any) -> None:
         idle_timeout_s=config.worker.idle_timeout_s,
     )
     stop = _stop_on_signals()
-    _start_logging()
+    _start_logging(quiet=given["quiet"])
     spool = Spool.open(settings.spool_root())
     jobs = [spool.job(name).id for name in given["jobs"]] or None
     with Session(spool, tasks=_stages(given["stages"]), jobs=jobs) as session:
@@ -90,9 +90,11 @@ def _until(text: str | None) -> float | None:
     return time.monotonic() + parse_time(text) if text else None
 
 
-def _start_logging() -> None:
-    level = logging.DEBUG if os.environ.get("WATERZ_DEBUG") == "1" else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+def _start_logging(*, quiet: bool = False) -> None:
+    """Everything goes to the logs of the tasks; the terminal or the scheduler's log gets it unless quiet."""
+    logging.getLogger("waterz_spool").setLevel(logging.INFO)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger().handlers[0].setLevel(logging.WARNING if quiet else logging.DEBUG)
 
 
 @click.command("watch")

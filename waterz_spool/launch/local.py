@@ -52,7 +52,7 @@ class LocalWorkers:
     ) -> None:
         options = ["--spool", str(root), *(["--config", str(config_file)] if config_file else [])]
         names = [part for job in jobs for part in ("--job", job)]
-        self._command = [sys.executable, "-m", "waterz_spool", *options, "worker", "--drain", *names]
+        self._command = [sys.executable, "-m", "waterz_spool", *options, "worker", "--quiet", "--drain", *names]
         self._command += ["--threads", str(threads)]
         self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
         self._running: list[subprocess.Popen[bytes]] = []

@@ -13,13 +13,13 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import msgspec
 
 from waterz_spool import media
 from waterz_spool.config import Config
-from waterz_spool.detect.static import Sampler, detect
 from waterz_spool.errors import NoOverlayError, UsageError
 from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.records import Plan, VideoInfo
@@ -37,6 +37,9 @@ from waterz_spool.stages.overlays import (
 )
 from waterz_spool.stages.request import JobRequest, decode_request
 from waterz_spool.stages.survey import Survey, survey
+
+if TYPE_CHECKING:
+    from waterz_spool.detect.static import Sampler
 
 log = logging.getLogger(__name__)
 
@@ -191,10 +194,14 @@ def _frame_range(request: JobRequest, info: VideoInfo, pts: tuple[int, ...]) -> 
 def _sampler(config: Config) -> Sampler:
     if config.detect.detector == "none":
         raise NoOverlayError("no overlay given and detection is off", todo="give --box x,y,w,h or --mask FILE")
+    from waterz_spool.detect.static import Sampler
+
     return Sampler()
 
 
 def _detected(sampler: Sampler | None, info: VideoInfo, config: Config) -> _Found:
+    from waterz_spool.detect.static import detect
+
     assert sampler is not None
     found = detect(sampler.frames(), bits=info.bits)
     if not found.overlays:
