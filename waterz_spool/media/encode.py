@@ -20,14 +20,14 @@ from waterz_spool.media.pixels import Plane, is_layout, tag_colours, to_frame, w
 from waterz_spool.records import EncodeSettings, Ratio, VideoInfo
 
 TICK_MS = 100  # time of one frame in a segment file; join puts the true times back
-_FORMATS = {"dnxhd": "nut"}
+_FORMATS = {"dnxhd": "mov"}
 
 
 class SegmentEncoder:
     """Writes frames as one segment file; a context manager that finishes it unless an error passes.
 
     Args:
-        path: File to write (Matroska, or NUT for the few codecs Matroska has no name for, whatever its name).
+        path: File to write (Matroska, or MOV for DNxHD, which Matroska has no name for, whatever its name).
         settings: The job's encode settings.
         info: The source's facts.
         rate: Nominal frame rate for the rate control, which must be the same for all segments; None is the

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.container import InputContainer
 
-from waterz_spool.media.mux import copied_streams, plain_tags, video_tags
+from waterz_spool.media.mux import copied_streams, plain_tags, stream_tags, video_tags
 from waterz_spool.media.pixels import work_format
 from waterz_spool.media.source import codec_name, is_picture, open_source, side_data
 from waterz_spool.records import Ratio, VideoInfo
@@ -61,11 +60,11 @@ def inventory(path: Path, info: VideoInfo, drop: Collection[int] = ()) -> Invent
     """The inventory of a source or of a result."""
     with open_source(path) as container:
         streams = copied_streams(container, info, drop)
-        files = [_file(container, s) for s in streams if s.type == "attachment" or is_picture(s)]
+        files = [_file(path, s) for s in streams if s.type == "attachment" or is_picture(s)]
         return Inventory(
             video=info,
             video_facts=_facts(container.streams[info.stream_index], video=True),
-            side_data=_side_data(container, info),
+            side_data=_side_data(path, info),
             streams=tuple(_facts(s) for s in streams if s.type != "attachment" and not is_picture(s)),
             files=tuple(sorted(files)),
             tags=_tags(plain_tags(container.metadata)),
@@ -85,7 +84,7 @@ def differences(source: Inventory, result: Inventory) -> list[str]:
 
 
 def _facts(stream: Any, *, video: bool = False) -> StreamFacts:
-    tags = video_tags(stream.metadata) if video else plain_tags(stream.metadata)
+    tags = video_tags(stream.metadata) if video else stream_tags(stream.metadata)
     language = stream.metadata.get("language", "")
     return StreamFacts(
         index=stream.index,
@@ -102,21 +101,22 @@ def _tags(tags: Mapping[str, str]) -> Tags:
     return {key.lower(): value for key, value in tags.items()}
 
 
-def _file(container: InputContainer, stream: Any) -> tuple[str, str, str]:
+def _file(path: Path, stream: Any) -> tuple[str, str, str]:
+    """An attachment or cover picture: name, type, digest."""
     if stream.type == "attachment":
         data = bytes(stream.data)
     else:
-        data = next((bytes(p) for p in container.demux(stream) if p.size), b"")
-        container.seek(0)
+        with open_source(path) as container:  # a fresh one: raw streams cannot seek back
+            data = next((bytes(p) for p in container.demux(container.streams[stream.index]) if p.size), b"")
     kind = stream.metadata.get("mimetype") or codec_name(stream)
     return stream.metadata.get("filename", ""), kind, hashlib.sha256(data).hexdigest()
 
 
-def _side_data(container: InputContainer, info: VideoInfo) -> dict[str, bytes]:
+def _side_data(path: Path, info: VideoInfo) -> dict[str, bytes]:
     """Side data that belongs to the whole stream and that no field of VideoInfo holds."""
-    container.seek(0)
-    frame = next(container.decode(container.streams[info.stream_index]), None)
-    found = {name: side_data(frame, name) for name in _GLOBAL_SIDE_DATA} if frame is not None else {}
+    with open_source(path) as container:
+        frame = next(container.decode(container.streams[info.stream_index]), None)
+        found = {name: side_data(frame, name) for name in _GLOBAL_SIDE_DATA} if frame is not None else {}
     return {name: data for name, data in found.items() if data is not None}
 
 

@@ -22,7 +22,7 @@ from av.packet import Packet
 from waterz_spool.errors import VerificationError
 from waterz_spool.media.encode import TICK_MS
 from waterz_spool.media.mux import Output, cannot_hold
-from waterz_spool.media.source import open_source
+from waterz_spool.media.source import is_payload, open_source
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 _MOST_REORDERED = 16  # more than this no codec reorders
@@ -246,7 +246,7 @@ def _other_packets(source: InputContainer, info: VideoInfo, output: Output) -> I
     if not wanted:
         return
     for packet in source.demux(wanted):
-        if packet.size or packet.dts is not None or packet.pts is not None:
+        if is_payload(packet):
             yield packet, output.by_index[packet.stream_index]
 
 

@@ -139,7 +139,7 @@ class Output:
             raise cannot_hold(self._settings.container, describe(stream)) from error
         if stream.time_base:
             copy.time_base = stream.time_base
-        copy.metadata.update(plain_tags(stream.metadata))
+        copy.metadata.update(stream_tags(stream.metadata))
         copy.disposition = stream.disposition
         self.by_index[stream.index] = copy
 
@@ -182,6 +182,14 @@ def _time_base(info: VideoInfo, settings: EncodeSettings) -> Fraction:
     return Fraction(1, min(scale, _MAX_TIMESCALE))
 
 
+def stream_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a stream; an MP4 track's title is read as ``name`` and written as ``title``."""
+    plain = plain_tags(tags)
+    if "name" in plain and "title" not in plain:
+        plain["title"] = plain.pop("name")
+    return plain
+
+
 def plain_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Tags that say something about the content; what a muxer writes about itself is left to the new muxer."""
     return {k: v for k, v in tags.items() if k.lower() not in _MOV_OWN_TAGS and not k.upper().startswith("DURATION")}
@@ -190,7 +198,7 @@ def plain_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def video_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Tags of the video stream, without the statistics of the old encoding."""
     stale = ("BPS", "NUMBER_OF_", "_STATISTICS_")
-    return {k: v for k, v in plain_tags(tags).items() if not k.upper().startswith(stale)}
+    return {k: v for k, v in stream_tags(tags).items() if not k.upper().startswith(stale)}
 
 
 def describe(stream: Any) -> str:

@@ -27,15 +27,16 @@ class _Encoder:
     params: str = ""  # option that holds library parameters as a:b=c
 
 
-_X264 = {"crf": "16", "preset": "medium", "x264-params": "open-gop=0:lookahead-threads=1"}
+# Measured on clips that were x264 crf 20 already, 432x240 to 1280x720: RGB PSNR against the input is at least 43.5 dB.
+_X264 = {"crf": "14", "preset": "medium", "x264-params": "open-gop=0:lookahead-threads=1"}
 _X265 = {
-    "crf": "15",
+    "crf": "14",
     "preset": "fast",
     "x265-params": "open-gop=0:frame-threads=1:pools=2:lookahead-threads=0:log-level=none",
 }
-_VP9 = {"crf": "15", "b": "0", "deadline": "good", "cpu-used": "2", "row-mt": "0", "auto-alt-ref": "1", "g": "240"}
-_AV1 = {"crf": "16", "preset": "6", "svtav1-params": "lp=2:scd=0:irefresh-type=2"}
-_Q2 = {"flags": "+qscale+cgop", "global_quality": "236", "g": "12", "bf": "2"}
+_VP9 = {"crf": "12", "b": "0", "deadline": "good", "cpu-used": "2", "row-mt": "0", "auto-alt-ref": "1", "g": "240"}
+_AV1 = {"crf": "9", "preset": "6", "svtav1-params": "lp=2:scd=0:irefresh-type=2"}
+_Q2 = {"flags": "+qscale+cgop", "global_quality": "236", "g": "12", "bf": "2", "sc_threshold": "1000000000"}
 
 _ENCODERS = {
     "libx264": _Encoder(

@@ -75,6 +75,16 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     return (default or streams)[0]
 
 
+def is_payload(packet: Any) -> bool:
+    """Whether a packet is content: neither a demuxer's end mark nor the blank between two MP4 texts.
+
+    MP4 fills the time between texts with empty ones, which its muxer adds anew.
+    """
+    if packet.size <= 2 and packet.stream.type == "subtitle" and codec_name(packet.stream) == "mov_text":
+        return False
+    return bool(packet.size) or packet.dts is not None or packet.pts is not None
+
+
 def codec_name(stream: Any) -> str:
     """Libav's canonical codec name, or the four-character tag of what it does not know, or ""."""
     context = stream.codec_context

@@ -19,7 +19,7 @@ from waterz_spool.media.decoding import Frame, decode
 from waterz_spool.media.inventory import differences, inventory
 from waterz_spool.media.mux import copied_streams, describe
 from waterz_spool.media.probing import probe
-from waterz_spool.media.source import codec_name, is_picture, open_source
+from waterz_spool.media.source import codec_name, is_payload, is_picture, open_source
 from waterz_spool.records import VideoInfo
 
 
@@ -122,10 +122,11 @@ def _stated_end(stream: Any) -> Fraction | None:
 class _Track:
     """What the packets of one copied stream amount to."""
 
-    stream: Any
+    stream: Any = field(repr=False)
     count: int = 0
     end: Fraction = Fraction(0)
     pts: array[int] = field(default_factory=lambda: array("q"))
+    durations: array[int] = field(default_factory=lambda: array("q"))
     digest: Any = field(default_factory=hashlib.sha256)
 
     def add(self, packet: Packet[Any]) -> None:
@@ -135,6 +136,8 @@ class _Track:
         self.pts.append(-(2**62) if stamp is None else stamp)
         if stamp is not None:
             self.end = max(self.end, (stamp + (packet.duration or 0)) * packet.time_base)
+        if self.stream.type == "subtitle":
+            self.durations.append(packet.duration or 0)
         self.digest.update(bytes(packet))
 
 
@@ -154,7 +157,7 @@ def _tracks(container: InputContainer, info: VideoInfo, drop: Collection[int]) -
     tracks = {s.index: _Track(s) for s in streams}
     filters = {s.index: f for s in streams if (f := _adts_filter(s)) is not None}
     for packet in container.demux(streams) if streams else ():
-        if packet.size or packet.dts is not None or packet.pts is not None:
+        if is_payload(packet):
             index = packet.stream_index
             for plain in _plain(packet, filters.get(index)):
                 tracks[index].add(plain)
@@ -196,6 +199,9 @@ def _compare(out: Path, a: _Track, b: _Track) -> None:
     for number, (x, y) in enumerate(pairs):
         if abs(x * a.stream.time_base - y * b.stream.time_base) > tick:
             raise _failed(out, f"packet {number} of {name} is not at its time")
+    for number, (x, y) in enumerate(zip(a.durations, b.durations, strict=True)):
+        if abs(x * a.stream.time_base - y * b.stream.time_base) > tick:
+            raise _failed(out, f"packet {number} of {name} does not last as long")
     if abs(a.end - b.end) > max(2 * tick, Fraction(1, 500)):
         raise _failed(out, f"{name} ends at {float(b.end):.3f} s instead of {float(a.end):.3f} s")
 
