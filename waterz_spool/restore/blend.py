@@ -47,17 +47,17 @@ def corrected(colour: Floats, truth: Floats, judged: Bools, scale: float) -> Flo
     return np.asarray(colour + np.where(close, near[..., :-1], far[..., :-1]) / total, np.float32)
 
 
-def weight(spatial_error: Floats, temporal_error: Floats, judged: Bools, scale: float) -> Floats:
+def weight(error: Floats, change: Floats, judged: Bools, scale: float) -> Floats:
     """Weight of the temporal expert, 0..1, float32 [h, w].
 
     Args:
-        spatial_error: float32 [h, w, C], membrane (of hole and ring) minus frame.
-        temporal_error: float32 [h, w, C], temporal fill minus frame.
-        judged: bool [h, w], where both errors mean something.
+        error: float32 [h, w, C], membrane of hole and ring minus frame.
+        change: float32 [h, w, C], the same membrane minus temporal fill.
+        judged: bool [h, w], where both mean something.
         scale: Sample values per 8-bit level.
     """
     level = np.float32(1 / scale**2) * judged
-    products = [(spatial_error * temporal_error).mean(2) * level, np.square(temporal_error).mean(2) * level]
+    products = [(error * change).mean(2) * level, np.square(change).mean(2) * level]
     near, far = windows(np.dstack(products))
     sums = near + _FAR_SHARE * far
     return np.asarray(np.clip(sums[..., 0] / (sums[..., 1] + np.float32(1e-3)), 0, 1), np.float32)

@@ -63,7 +63,9 @@ def to_full_chroma(planes: Sequence[Plane], sx: int, sy: int) -> Pixels:
     return out
 
 
-def composite(planes: Sequence[Plane], restored: Pixels, mask: NDArray[np.uint8], box: Box, *, sx: int, sy: int) -> None:
+def composite(
+    planes: Sequence[Plane], restored: Pixels, mask: NDArray[np.uint8], box: Box, *, sx: int, sy: int
+) -> None:
     """Write the restored pixels into the planes, in place and only inside the mask.
 
     A chroma sample is inside the mask when any of its luma samples is. Every other sample stays as it is.

@@ -9,7 +9,8 @@ estimated from its own two frames alone, so that a result never depends on where
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from waterz_spool.restore.base import Clip
 from waterz_spool.restore.masks import MaskGroups
+from waterz_spool.restore.search import Spectra, best_shift, spectra
 
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -28,9 +30,14 @@ _SMALLEST_PX = 24  # a level is halved only while its shorter side is at least t
 _ITERATIONS = 6
 _CLOSE = 0.003  # normalised flow: below it a level has converged
 _BLUR_PX = 0.8
+_STEP = 1.5
+_ESM=120
 _HIDDEN = np.float32(1e5)  # sample value of what must not be used: its residual gets no weight
+_SEARCH_PX = 24000  # largest level to search
 _ROW = 256
 _FEWEST = 60
+_COST_SCALE = 3.0  # 8-bit levels
+_TRANSLATION = [0, 3]
 _CUT_RESIDUAL = 25.0
 _CUT_INLIERS = 0.15
 
@@ -64,6 +71,8 @@ class _Support:
     index: NDArray[np.intp]  # [n, ROW] into the flat level
     x: Floats
     y: Floats
+    across: Floats  # x, y from the centre, in [-1, 1] along the longer side
+    down: Floats
     weight: Floats
     count: int
 
@@ -75,6 +84,20 @@ class _View:
     image: Floats  # blurred; _HIDDEN where it must not be used
     samples: Floats  # [n, ROW] of the support
     columns: Floats  # [n, 8, ROW]: Jacobian of the residual by motion (6), gain, bias
+    slopes: tuple[Floats, Floats]
+    spectra: Spectra | None = None
+
+
+@dataclass(frozen=True)
+class _Fit:
+    flow: Matrix  # 6 normalised affine coefficients, px of the level
+    light: Matrix  # gain, bias
+    residual: float = 1e3
+    inliers: float = 0.0
+    cost: float = 1.0  # 0..1, to choose between fits
+
+
+_REST = _Fit(np.zeros(6), np.zeros(2))
 
 
 class Motions:
@@ -91,6 +114,8 @@ class Motions:
         self._views: OrderedDict[int, list[_View]] = OrderedDict()
         height, width = clip.frames.shape[1:3]
         self._shapes = _level_shapes(height, width)
+        areas = [rows * columns for rows, columns in self._shapes]
+        self._search_level = next((i for i, a in enumerate(areas) if i and a <= _SEARCH_PX), len(areas) - 1)
 
     def between(self, frame: int) -> Motion:
         """Motion from a frame to the next one."""
@@ -101,19 +126,21 @@ class Motions:
     def _estimate(self, frame: int) -> Motion:
         supports = self._supports(frame)
         here, there = self._view(frame), self._view(frame + 1)
-        flow, light = np.zeros(6), np.zeros(2)
-        residual, inliers = 1e3, 0.0
+        fit = _REST
         for level in range(len(self._shapes) - 1, -1, -1):
-            flow, light, residual, inliers = _align(supports[level], here[level], there[level].image, flow, light)
-            flow = flow * (2 if level else 1)
-        return Motion(_to_matrix(flow, self._shapes[0]), residual, inliers)
+            starts = [replace(fit, flow=fit.flow * 2)]
+            if level == self._search_level:
+                starts.append(_shifted(supports[level], here[level], there[level]))
+            fits = [_align(supports[level], here[level], there[level], start) for start in starts]
+            fit = min(fits, key=lambda fit: fit.cost)
+        return Motion(_to_matrix(fit.flow, self._shapes[0]), fit.residual, fit.inliers)
 
     def _supports(self, frame: int) -> list[_Support]:
         return self._groups.cached("motion", self._groups.keys[frame], lambda hidden: _supports(hidden, self._shapes))
 
     def _view(self, frame: int) -> list[_View]:
         if frame not in self._views:
-            self._views[frame] = _views(luma(self._clip, frame), self._supports(frame))
+            self._views[frame] = _views(luma(self._clip, frame), self._supports(frame), self._search_level)
             while len(self._views) > 4:
                 self._views.popitem(last=False)
         return self._views[frame]
@@ -165,66 +192,75 @@ def _support(usable: NDArray[np.bool_], weight: Floats) -> _Support:
     weights = np.zeros(rows * _ROW, np.float32)
     weights[: len(flat)] = weight.ravel()[flat]
     y, x = np.divmod(index, usable.shape[1])
-    grid = [part.reshape(rows, _ROW) for part in (index, x.astype(np.float32), y.astype(np.float32), weights)]
-    return _Support((usable.shape[0], usable.shape[1]), usable, grid[0], grid[1], grid[2], grid[3], len(flat))
+    height, width = usable.shape
+    half = max(height, width) / 2
+    parts = (x, y, (x - (width - 1) / 2) / half, (y - (height - 1) / 2) / half, weights)
+    grid = [part.astype(np.float32).reshape(rows, _ROW) for part in parts]
+    return _Support((height, width), usable, index.reshape(rows, _ROW), *grid, len(flat))
 
 
-def _views(gray: Floats, supports: list[_Support]) -> list[_View]:
+def _views(gray: Floats, supports: list[_Support], search_level: int) -> list[_View]:
     height, width = supports[0].shape
     gray = gray[:height, :width]
     views = []
     for level, support in enumerate(supports):
         if level:
             gray = cv2.resize(gray, support.shape[::-1], interpolation=cv2.INTER_AREA)
-        views.append(_one_view(gray, support))
+        view = _one_view(gray, support)
+        views.append(view if level != search_level else replace(view, spectra=spectra(gray, support.usable)))
     return views
 
 
 def _one_view(gray: Floats, support: _Support) -> _View:
     image = cv2.GaussianBlur(gray, (0, 0), _BLUR_PX)
-    slope_x = cv2.Scharr(image, cv2.CV_32F, 1, 0, scale=1 / 32).ravel()[support.index]
-    slope_y = cv2.Scharr(image, cv2.CV_32F, 0, 1, scale=1 / 32).ravel()[support.index]
+    slopes = [cv2.Scharr(image, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1))]
     samples = image.ravel()[support.index]
-    x, y = _normalised(support)
     columns = np.empty((len(samples), 8, _ROW), np.float32)
-    for place, part in enumerate((slope_x, slope_x * x, slope_x * y, slope_y, slope_y * x, slope_y * y)):
-        columns[:, place] = part
+    _set_columns(columns, support, *(slope.ravel()[support.index] for slope in slopes))
     np.multiply(samples, np.float32(-1 / 128), out=columns[:, 6])
     columns[:, 7] = -1
     image[~support.usable] = _HIDDEN
-    return _View(image, samples, columns)
+    return _View(image, samples, columns, (slopes[0], slopes[1]))
 
 
-def _normalised(support: _Support) -> tuple[Floats, Floats]:
-    """Positions in [-1, 1] along the longer side."""
-    height, width = support.shape
-    half = np.float32(max(height, width) / 2)
-    return (support.x - np.float32((width - 1) / 2)) / half, (support.y - np.float32((height - 1) / 2)) / half
+def _set_columns(columns: Floats, support: _Support, slope_x: Floats, slope_y: Floats) -> None:
+    """The Jacobian by the six motion coefficients, into the first columns."""
+    for first, slope in ((0, slope_x), (3, slope_y)):
+        columns[:, first] = slope
+        np.multiply(slope, support.across, out=columns[:, first + 1])
+        np.multiply(slope, support.down, out=columns[:, first + 2])
 
 
-def _align(
-    support: _Support, here: _View, there: Floats, flow: Matrix, light: Matrix
-) -> tuple[Matrix, Matrix, float, float]:
-    """Refine flow (6) and gain, bias (2) at one level; residual and inlier share of the last step."""
+def _shifted(support: _Support, here: _View, there: _View) -> _Fit:
+    """The best translation of all, refined."""
+    if here.spectra is None or there.spectra is None:
+        return _REST
+    x, y = best_shift(here.spectra, there.spectra)
+    return _align(support, here, there, replace(_REST, flow=np.array([x, 0, 0, y, 0, 0], np.float64)), _TRANSLATION)
+
+
+def _align(support: _Support, here: _View, there: _View, start: _Fit, free: Any = slice(None)) -> _Fit:
+    """Refine a fit at one level; it keeps the start, marked as failed, where too little can be compared."""
+    fit, failed = start, replace(start, residual=1e3, inliers=0.0, cost=1.0)
     if support.count < _FEWEST:
-        return flow, light, 1e3, 0.0
-    residual, inliers = 1e3, 0.0
-    start = flow
+        return failed
     for _ in range(_ITERATIONS):
-        error = _residuals(support, here, there, flow, light)
-        size = np.abs(error)
+        at = _places(support, fit)
+        error = _residuals(here, there, fit, at)
+        size = np.abs(error).ravel()[: support.count]
         seen = size[size < 500]
         if len(seen) < _FEWEST:
-            return start, light, 1e3, 0.0
+            return failed
         residual = 1.4826 * float(_median(seen)) + 0.5
         weight = support.weight / np.square(1 + np.square(error * np.float32(0.5 / residual)))
-        step = _solve(here.columns, weight, error)
-        flow = flow + step[:6]
-        light = light + step[6:] * (1 / 128, 1)
+        step = np.zeros(8)
+        step[free] = _STEP * _solve(_columns(support, here, there, at)[:, free], weight, error)
         inliers = np.count_nonzero(seen < 2.5 * residual) / len(seen)
+        cost = 1 - float((1 / (1 + np.square(seen / np.float32(_COST_SCALE)))).mean())
+        fit = _Fit(fit.flow + step[:6], fit.light + step[6:] * (1 / 128, 1), residual, inliers, cost)
         if np.abs(step[:6]).max() < _CLOSE:
             break
-    return flow, light, residual, inliers
+    return fit
 
 
 def _median(values: Floats) -> float:
@@ -232,17 +268,37 @@ def _median(values: Floats) -> float:
     return float(np.partition(thinned, len(thinned) // 2)[len(thinned) // 2])
 
 
-def _residuals(support: _Support, here: _View, there: Floats, flow: Matrix, light: Matrix) -> Floats:
+def _places(support: _Support, fit: _Fit) -> tuple[Floats, Floats]:
+    """Where the usable pixels lie in the next frame."""
+    m = _to_matrix(fit.flow, support.shape).astype(np.float32)
+    along_x = support.x * m[0, 0] + support.y * m[0, 1] + m[0, 2]
+    along_y = support.x * m[1, 0] + support.y * m[1, 1] + m[1, 2]
+    return along_x, along_y
+
+
+def _residuals(here: _View, there: _View, fit: _Fit, at: tuple[Floats, Floats]) -> Floats:
     """Next frame sampled along the flow minus this frame; huge where the next frame shows nothing usable."""
-    m = _to_matrix(flow, support.shape).astype(np.float32)
-    at_x = support.x * m[0, 0] + support.y * m[0, 1] + m[0, 2]
-    at_y = support.x * m[1, 0] + support.y * m[1, 1] + m[1, 2]
     moved = cv2.remap(
-        there, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(float(_HIDDEN),)
+        there.image, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(float(_HIDDEN),)
     )
-    moved -= here.samples * np.float32(1 + light[0])
-    moved -= np.float32(light[1])
+    moved -= here.samples * np.float32(1 + fit.light[0])
+    moved -= np.float32(fit.light[1])
     return np.asarray(moved, np.float32)
+
+
+def _columns(support: _Support, here: _View, there: _View, at: tuple[Floats, Floats]) -> Floats:
+    """The Jacobian with the mean slope of both frames, which widens the basin (Malis, "Improving vision-based control
+    using efficient second-order minimization techniques", ICRA 2004); at the finest level this frame's alone will do.
+    """
+    if max(support.shape) > _ESM:
+        return here.columns
+    columns = here.columns.copy()
+    means = [
+        (columns[:, place] + cv2.remap(slope, *at, cv2.INTER_LINEAR)) / 2
+        for place, slope in zip((0, 3), there.slopes, strict=True)
+    ]
+    _set_columns(columns, support, *means)
+    return columns
 
 
 def _solve(columns: Floats, weight: Floats, error: Floats) -> Matrix:
@@ -254,7 +310,7 @@ def _solve(columns: Floats, weight: Floats, error: Floats) -> Matrix:
     weighted = columns * weight[:, None]
     normal = np.matmul(weighted, columns.transpose(0, 2, 1)).sum(0, dtype=np.float64)
     right = np.matmul(weighted, error[..., None])[..., 0].sum(0, dtype=np.float64)
-    normal[np.diag_indices(8)] += 1e-4 * np.trace(normal) / 8 + 1e-3
+    normal[np.diag_indices(len(normal))] += 1e-4 * np.trace(normal) / len(normal) + 1e-3
     return np.asarray(np.linalg.solve(normal, -right))
 
 

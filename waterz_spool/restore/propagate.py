@@ -70,7 +70,11 @@ class PropagateRestorer:
     name = "propagate"
 
     def __init__(self, *, reach_frames: int = 60, sources: int = 2, threads: int = 1) -> None:
-        for what, value, most in (("reach_frames", reach_frames, 1000), ("sources", sources, 8), ("threads", threads, 256)):
+        for what, value, most in (
+            ("reach_frames", reach_frames, 1000),
+            ("sources", sources, 8),
+            ("threads", threads, 256),
+        ):
             if not 1 <= value <= most:
                 raise ValueError(f"{what} is {value}, not within 1..{most}")
         self._reach = Reach(frames=reach_frames, sources=sources)
@@ -130,7 +134,7 @@ def _fuse(work: _Work, here: Hole, frame: int, seen: Seen, spatial: Floats, ring
     truth = pixels.astype(np.float32)
     judged = here.ring & seen.has
     temporal = blend.corrected(seen.colour, truth, judged, work.scale)
-    trust = blend.weight(ring - truth, temporal - truth, judged, work.scale) * seen.has
+    trust = blend.weight(ring - truth, ring - temporal, judged, work.scale) * seen.has
     inside = here.inside
     mixed = truth
     mixed[inside] = spatial + trust[inside][:, None] * (temporal[inside] - spatial)
