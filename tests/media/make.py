@@ -82,11 +82,20 @@ def frame(index: int, *, size: tuple[int, int] = (WIDTH, HEIGHT), pix_fmt: str =
     """The scene in a planar format; every plane differs from every other."""
     made = av.VideoFrame(*size, pix_fmt)
     bits = made.format.components[0].bits
+    if bits > 16 or not made.format.is_planar and made.format.name != "gray":
+        return _packed(made, index)
     for number, plane in enumerate(made.planes):
         shape = (plane.width, plane.height)
         data = picture(index + 5 * number, size=shape, bits=bits)
         view = np.frombuffer(plane, data.dtype).reshape(plane.height, -1)
         view[:, : plane.width] = data
+    return made
+
+
+def _packed(made: av.VideoFrame, index: int) -> av.VideoFrame:
+    """Any other format, filled with bytes that vary."""
+    for plane in made.planes:
+        plane.update((np.arange(plane.buffer_size) * 7 + index * 11).astype(np.uint8).tobytes())
     return made
 
 
@@ -234,4 +243,12 @@ def truncate(path: Path, source: Path, share: float) -> Path:
     """The first part of a file."""
     data = source.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def sound(path: Path) -> Path:
+    """A file with sound only."""
+    spec = Spec(audio=[Audio(seconds=0.3)])
+    with av.open(str(path), "w", format="mp4") as out:
+        _mux_tones(out, [_audio_stream(out, spec.audio[0])], spec)
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Trip:
 def bounds(count: int, cuts: Sequence[float]) -> list[tuple[int, int]]:
     """Uneven segments over ``count`` frames, none empty."""
     edges = sorted({0, count, *(min(count, max(0, round(count * c))) for c in cuts)})
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def roundtrip(
@@ -53,7 +54,7 @@ def roundtrip(
     media.check_container(source, info, settings)
     frames = [(f.pts, f.duration) for f in media.decode(source, info, threads=1)]
     pts = tuple(p for p, _ in frames)
-    last = list(media.decode(source, info, start=len(pts) - 1, stop=len(pts), pts=pts, threads=1))[0]
+    last = next(media.decode(source, info, start=len(pts) - 1, stop=len(pts), pts=pts, threads=1))
     ranges = bounds(len(pts), cuts)
     segments = [folder / f"segment{n}" for n in range(len(ranges))]
     for path, (start, stop) in zip(segments, ranges, strict=True):

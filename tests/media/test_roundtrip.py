@@ -28,7 +28,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "one frame mkv": ("a.mkv", {"frames": 1}),
     "two frames": ("a.mp4", {"frames": 2}),
     "vfr with a gap": ("a.mp4", {"pts": VFR, "time_base": Fraction(1, 12800), "audio": [Audio()]}),
-    "vfr mkv": ("a.mkv", {"pts": [i * 40 + (900 if i > 9 else i % 3) for i in range(30)], "time_base": Fraction(1, 1000)}),
+    "vfr mkv": (
+        "a.mkv",
+        {"pts": [i * 40 + (900 if i > 9 else i % 3) for i in range(30)], "time_base": Fraction(1, 1000)},
+    ),
     "23.976": ("a.mp4", {"rate": NTSC, "audio": [Audio()]}),
     "23.976 mkv": ("a.mkv", {"rate": NTSC, "audio": [Audio()]}),
     "no b-frames": ("a.mp4", {"options": {"bf": "0"}}),
@@ -55,7 +58,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"codec": "prores_ks", "pix_fmt": "yuv444p10le", "options": {"profile": "4"}, "frames": 6},
     ),
     "alpha": ("a.mkv", {"codec": "ffv1", "pix_fmt": "yuva422p10le", "frames": 4}),
-    "dnxhr": ("a.mov", {"codec": "dnxhd", "pix_fmt": "yuv422p", "size": (256, 128), "options": {"profile": "dnxhr_sq"}, "frames": 4}),
+    "dnxhr": (
+        "a.mov",
+        {"codec": "dnxhd", "pix_fmt": "yuv422p", "size": (256, 128), "options": {"profile": "dnxhr_sq"}, "frames": 4},
+    ),
     "mpeg2": ("a.mkv", {"codec": "mpeg2video", "options": {"bf": "2"}}),
     "mjpeg": ("a.mov", {"codec": "mjpeg", "pix_fmt": "yuvj422p", "context": {"color_range": 2}, "frames": 6}),
     "ffv1 rgb": ("a.mkv", {"codec": "ffv1", "pix_fmt": "gbrp10le", "frames": 6}),

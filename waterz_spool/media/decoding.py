@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
@@ -112,7 +113,8 @@ def _decode_through(
         return
     with open_source(path) as container:
         stream = _stream(container, info, threads)
-        for frame in _checked(_pictures(container, stream, path), info, path):
+        packets = _Packets(container, stream)
+        for frame in _checked(_pictures(packets, path), info, path):
             count += 1
             if frame.index >= start:
                 if known is not None and frame.index - start < len(known):
@@ -120,10 +122,11 @@ def _decode_through(
                 yield frame
             if stop is not None and frame.index + 1 >= stop:
                 return
-        expected = expected_packets(container, stream)
-    wanted = max(expected or 0, stop or 0)
-    if count < wanted:
-        raise _too_short(path, count, wanted)
+        expected = expected_packets(container, stream) or 0
+    if count < (stop or 0):
+        raise _too_short(path, count, stop or 0)
+    if packets.count < expected or (info.counted_pts and count < expected):
+        raise _too_short(path, count, expected)
 
 
 def _decode_near(path: Path, info: VideoInfo, known: Sequence[int], *, start: int, threads: int) -> Iterator[Frame]:
@@ -132,7 +135,7 @@ def _decode_near(path: Path, info: VideoInfo, known: Sequence[int], *, start: in
         stream = _stream(container, info, threads)
         _seek_before(container, stream, known[0])
         done = 0
-        for picture in _pictures(container, stream, path, skip_to_key=True):
+        for picture in _pictures(_Packets(container, stream, skip_to_key=True), path):
             if done == 0 and (picture.pts is None or picture.pts < known[0]):
                 continue
             if done == 0 and picture.pts != known[0]:
@@ -188,17 +191,29 @@ def _stream(container: InputContainer, info: VideoInfo, threads: int) -> VideoSt
     return stream
 
 
-def _pictures(
-    container: InputContainer, stream: VideoStream, path: Path, *, skip_to_key: bool = False
-) -> Iterator[av.VideoFrame]:
+class _Packets:
+    """The video's packets, counted; the last one is the mark that flushes the decoder."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, *, skip_to_key: bool = False) -> None:
+        self._packets = container.demux(stream)
+        self._waiting = skip_to_key
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Packet[VideoStream]]:
+        for packet in self._packets:
+            self._waiting = self._waiting and not packet.is_keyframe
+            end = packet.dts is None and not packet.size
+            self.count += not end
+            # An empty packet (a dropped frame in AVI) would be taken for the end by the decoder.
+            if not self._waiting and (packet.size or end):
+                yield packet
+
+
+def _pictures(packets: _Packets, path: Path) -> Iterator[av.VideoFrame]:
     """Pictures in decoder order; a packet that cannot be decoded is an error, never a gap."""
-    waiting = skip_to_key
     count = 0
     try:
-        for packet in container.demux(stream):
-            waiting = waiting and not packet.is_keyframe
-            if waiting:
-                continue
+        for packet in packets:
             for picture in packet.decode():
                 count += 1
                 yield picture

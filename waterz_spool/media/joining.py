@@ -26,7 +26,7 @@ from waterz_spool.media.source import is_payload, open_source
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 _MOST_REORDERED = 16  # more than this no codec reorders
-_SAMPLED_PACKETS = 500
+_SAMPLED, _MOST_SAMPLED = 500, 50_000  # packets read to see one of each stream; texts may begin late
 
 
 class _DelayError(Exception):
@@ -183,13 +183,14 @@ def _write(out: Path, segments: Sequence[Path], counts: Sequence[int], timing: _
 
 
 def _samples(others: Iterator[tuple[Packet[Any], Any]], output: Output) -> Iterator[tuple[Packet[Any], Any]]:
-    """The first packet of every stream near the start, and a stand-in for streams that begin later."""
+    """The first packet of every stream, and a stand-in for texts that begin late and for streams without packets."""
     missing = {stream.index: stream for stream in output.by_index.values() if stream.type != "attachment"}
-    for packet, stream in islice(others, _SAMPLED_PACKETS):
+    for number, (packet, stream) in enumerate(islice(others, _MOST_SAMPLED)):
         if missing.pop(stream.index, None) is not None:
             yield packet, stream
-        if not missing:
-            return
+        patient = any(other.type in ("audio", "video") for other in missing.values())
+        if not missing or (number > _SAMPLED and not patient):
+            break
     for stream in missing.values():
         packet = Packet(b"\0\0\0\0")
         packet.pts, packet.dts, packet.duration, packet.time_base = 0, 0, 1, Fraction(1, 1000)

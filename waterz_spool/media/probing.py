@@ -79,7 +79,8 @@ def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -
             where=str(path),
             todo="deinterlace it first (for example with ffmpeg's bwdif filter)",
         )
-    if stream.metadata.get("alpha_mode") == "1" and not work_format(frame.format.name).alpha:
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if tags.get("alpha_mode") == "1" and not work_format(frame.format.name).alpha:
         raise InputError(
             "the video has an alpha channel that this decoder drops",
             where=str(path),
@@ -97,7 +98,7 @@ def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -
 def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
     """All facts in one record."""
     counted = counted_rate(container, stream)
-    rate = stream.average_rate or stream.base_rate
+    rate = counted or stream.average_rate or stream.base_rate
     base = 1 / counted if counted else stream.time_base
     assert base is not None
     work = work_format(frame.format.name)

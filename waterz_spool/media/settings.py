@@ -81,6 +81,11 @@ _PRORES = {
     "4444": ("4", "ap4h"),
     "XQ": ("5", "ap4x"),
 }
+_HDR_WORDS = {
+    "libx264": ("mastering-display", "cll"),
+    "libx265": ("master-display", "max-cll"),
+    "libsvtav1": ("mastering-display", "content-light"),
+}
 _DNXHR = {8: "dnxhr_hq", 10: "dnxhr_hqx"}
 
 
@@ -227,23 +232,26 @@ def _set_lossless(chosen: Options, name: str, encoder: _Encoder) -> None:
 
 def _set_hdr(chosen: Options, name: str, encoder: _Encoder, info: VideoInfo) -> None:
     """Static HDR metadata (ST 2086, CTA-861.3) into the bitstream, so that it survives any container."""
+    if name not in _HDR_WORDS:
+        return
+    display, light = _HDR_WORDS[name]
     extra = []
-    if info.mastering_display and name == "libx265":
-        extra.append("master-display=" + _x265_display(info.mastering_display))
-    if info.content_light and name == "libx265":
-        extra.append("max-cll={},{}".format(*info.content_light))
-    if info.mastering_display and name == "libx264":
-        extra.append("mastering-display=" + _x265_display(info.mastering_display))
-    if info.content_light and name == "libx264":
-        extra.append("cll={},{}".format(*info.content_light))
+    if info.mastering_display:
+        units = name != "libsvtav1"
+        extra.append(f"{display}={_display(info.mastering_display, units=units)}")
+    if info.content_light:
+        extra.append(f"{light}={info.content_light[0]},{info.content_light[1]}")
     if extra:
         chosen[encoder.params] = ":".join([chosen[encoder.params], *extra])
 
 
-def _x265_display(values: tuple[tuple[int, int], ...]) -> str:
-    """x265's and x264's spelling: units of 0.00002 and 0.0001 cd/m2, order G, B, R, white, luminance."""
-    units = [round(n * scale / d) for (n, d), scale in zip(values, [50_000] * 8 + [10_000] * 2, strict=True)]
-    rx, ry, gx, gy, bx, by, wx, wy, low, high = units
+def _display(values: tuple[tuple[int, int], ...], *, units: bool) -> str:
+    """Order G, B, R, white, luminance; x264 and x265 count in 0.00002 and 0.0001 cd/m2, SVT-AV1 in plain numbers."""
+    numbers = [
+        str(round(n * scale / d)) if units else f"{n / d:.7f}"
+        for (n, d), scale in zip(values, [50_000] * 8 + [10_000] * 2, strict=True)
+    ]
+    rx, ry, gx, gy, bx, by, wx, wy, low, high = numbers
     return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
 
 

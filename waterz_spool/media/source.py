@@ -98,8 +98,9 @@ def counted_rate(container: InputContainer, stream: VideoStream) -> Fraction | N
     names = set(container.format.name.split(","))
     if not names & _COUNTED:
         return None
-    rate = stream.average_rate or stream.base_rate
-    return rate if rate else Fraction(25)
+    # Raw demuxers report 25 whatever the stream's own headers say; those are in the decoder's rate.
+    rate = stream.average_rate if "avi" in names else stream.codec_context.framerate or stream.average_rate
+    return rate or Fraction(25)
 
 
 def expected_packets(container: InputContainer, stream: VideoStream) -> int | None:
