@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from waterz_spool.errors import JobFailedError, UsageError
+from waterz_spool.errors import UsageError
 from waterz_spool.records import FileRef
 from waterz_spool.spool.failpoints import hit
 from waterz_spool.spool.formats import DamagedRecordError, EndRecord, VoidRecord
@@ -90,10 +90,9 @@ class Claim:
         bad = {index: why for index, end in results.items() if (why := self._unsound(index, end))}
         if not bad:
             return results
-        snapshot = self.job.snapshot()
         for index, why in bad.items():
             record = VoidRecord(w=self.worker, n=self._session.spool.tokens(), why=why)
-            self.job.log.put_void(index, snapshot.task(index).done, record)
+            self.job.log.put_void(index, results[index].k, record)
         self.released(f"void: {len(bad)} segments, first {label(min(bad))}: {bad[min(bad)]}")
         return None
 
@@ -185,7 +184,7 @@ class Claim:
             JobFailedError: prep ends without a plan or with segments that it did not publish.
         """
         if self.task == PREP:
-            self._check_prepared()
+            self.job.check_prepared()
         refs = tuple(self.sealed(self._own(path)) for path in outs)
         if outs:
             self.job.log.ops.sync_folder(self.job.layout.outputs(self.task))
@@ -241,12 +240,3 @@ class Claim:
         if path.parent != self.job.layout.outputs(self.task) or f".{self.tag}" not in path.name:
             raise UsageError("an output must be written where `output` says", where=str(path))
         return path
-
-    def _check_prepared(self) -> None:
-        snapshot = self.job.snapshot()
-        missing = [index for index in snapshot.indexes if index not in snapshot.view.ready]
-        if snapshot.segments is None or missing:
-            raise JobFailedError(
-                "prepare ended without a plan" if not missing else f"prepare left out segments {missing[:5]}",
-                where=self.job.id,
-            )

@@ -42,7 +42,10 @@ class Cleaned(msgspec.Struct, frozen=True):
 class Cleaner:
     """One run of `Spool.clean`."""
 
-    def __init__(self, spool: Spool, older_than_s: float, states: Iterable[str]) -> None:
+    def __init__(
+        self, spool: Spool, older_than_s: float, states: Iterable[str], jobs: Iterable[str] | None = None
+    ) -> None:
+        self._only = None if jobs is None else frozenset(jobs)
         self._spool = spool
         self._layout: SpoolLayout = spool.layout
         self._older_than_s = older_than_s
@@ -63,6 +66,8 @@ class Cleaner:
 
     def _find(self) -> Iterator[tuple[Cleaned, Path]]:
         yield from self._jobs()
+        if self._only is not None:
+            return
         day_s = max(_LEFTOVER_S, self._older_than_s)
         yield from _old(self._layout.jobs, "submit", ".tmp", day_s)
         yield from _old(self._layout.outbox, "part", ".part", day_s)
@@ -72,6 +77,8 @@ class Cleaner:
     def _jobs(self) -> Iterator[tuple[Cleaned, Path]]:
         for path in sorted(self._layout.jobs.iterdir()):
             if JOB_ID.fullmatch(path.name) is None or not _is_folder(path):
+                continue
+            if self._only is not None and path.name not in self._only:
                 continue
             age_s = _age_s(path / "log")
             state = self._ended(

@@ -57,6 +57,7 @@ class Job:
         self._clock = clock
         self._tokens = tokens
         self._file: JobFile | None = None
+        self._ready: set[int] = set()  # segments known to be published
         self._seen: dict[str, tuple[int, int]] = {}
 
     def __repr__(self) -> str:
@@ -201,6 +202,7 @@ class Job:
         self.log.put(ready_name(index), payload)
         with contextlib.suppress(OSError):
             self._ops.link(self.layout.log / ready_name(index), self.layout.segment_job(index))
+        self._ready.add(index)
         hit("segment_published", label(index))
 
     def segment(self, index: int) -> bytes | None:
@@ -208,7 +210,25 @@ class Job:
         data = self.log.payload(index)
         if data is None and ready_name(index) in self._ops.listdir(self.layout.log):
             data = self.log.payload(index)
+        if data is not None:
+            self._ready.add(index)
         return data
+
+    def check_prepared(self) -> None:
+        """That prepare has done all it must: a plan, and every segment of it published.
+
+        What this object did or read itself counts as well as what a listing shows, which may be late.
+
+        Raises:
+            JobFailedError: It has not.
+        """
+        view = self.log.scan()
+        plan = self.log.plan()
+        if plan is None:
+            raise JobFailedError("prepare ended without a plan", where=self.id)
+        missing = [index for index in range(plan.segments) if index not in view.ready and index not in self._ready]
+        if missing:
+            raise JobFailedError(f"prepare left out segments {missing[:5]}", where=self.id)
 
     # ---- looking
 

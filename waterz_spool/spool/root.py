@@ -206,6 +206,7 @@ class Spool:
         *,
         older_than_s: float = 7 * 86400.0,
         states: Iterable[str] = ("done", "cancelled"),
+        jobs: Iterable[str] | None = None,
         dry_run: bool = True,
     ) -> list[Cleaned]:
         """What would go, or (not a dry run) has gone: ended jobs, and what dead submits and workers left.
@@ -213,11 +214,12 @@ class Spool:
         Args:
             older_than_s: Since the job's last record.
             states: Of ``done`` (and published), ``cancelled``, ``failed``.
+            jobs: Only these job ids, and nothing but jobs; None is everything.
             dry_run: Only say what would go.
         """
         from waterz_spool.spool.clean import Cleaner
 
-        return Cleaner(self, older_than_s, states).run(dry_run=dry_run)
+        return Cleaner(self, older_than_s, states, jobs).run(dry_run=dry_run)
 
     def workers(self) -> list[tuple[WorkerRecord, Beat | None]]:
         """Workers that have not left cleanly, with their last heartbeat; some may be dead."""

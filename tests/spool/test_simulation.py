@@ -1,0 +1,233 @@
+"""The real classes over a simulated directory that lies, with workers that die between any two operations."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from spoolsim import Faults, HostClock, Server, SimCrash, SimOps, VirtualClock
+from spooltoy import expected, result_of, work
+from waterz_spool.errors import WaterzError
+from waterz_spool.spool import Budget, Claim, Session, Spool, SpoolSettings
+
+ROOT = Path("/sim/spool")
+SETTINGS = SpoolSettings(beat_s=1, lease_s=5, poll_s=0.5, idle_s=1, backoff_s=0.5, locks="off")
+GENEROUS = Budget(failed=50, lost_hosts=50, lost=50)
+
+LEVELS = {
+    "calm": {},
+    "stale": {"stale": 0.5},
+    "lossy": {"lost_reply": 0.2, "stale": 0.3},
+    "broken": {"error": 0.1, "lost_reply": 0.1, "stale": 0.3, "full": 0.1},
+}
+faults = st.builds(
+    lambda level, seed, crash, interleave: (level, seed, crash, interleave),
+    st.sampled_from(sorted(LEVELS)),
+    st.integers(0, 2**32),
+    st.one_of(st.just(-1), st.integers(1, 60)),
+    st.one_of(st.just(-1), st.integers(1, 40)),
+)
+
+
+class Worker:
+    """A process on some host: alive, frozen or dead, with at most one claim."""
+
+    def __init__(self, server: Server, clock: VirtualClock, number: int, random: Random, session=Session) -> None:
+        self.ops = SimOps(server)
+        host_clock = HostClock(clock, random.uniform(0, 1e6), random.uniform(-3600, 3600))
+        counter = iter(range(10**6))
+        tokens = lambda: f"{number:08x}{next(counter):016x}"  # noqa: E731
+        self.spool = Spool.open(ROOT, ops=self.ops, clock=host_clock, tokens=tokens)
+        self.session = session(self.spool, host=f"host{number % 3}", threads=False)
+        self.session.start()
+        self.claim: Claim | None = None
+        self.frozen = False
+
+    @property
+    def alive(self) -> bool:
+        return not self.ops.dead
+
+    def step(self, segments: int) -> None:
+        """Acquire, or work on what is held."""
+        if self.claim is None:
+            self.claim = self.session.next()
+            return
+        claim, self.claim = self.claim, None
+        if claim.must_stop():
+            claim.released("asked to stop")
+            return
+        try:
+            work(claim, segments, self.ops.scribble, lambda path: self.ops.server.files[path].data)
+        except OSError:
+            if not claim.ended:
+                claim.released("I/O error")
+
+    def beat(self) -> None:
+        if self.alive and not self.frozen:
+            self.session.heart.beat()
+
+
+class SpoolMachine(RuleBasedStateMachine):
+    session_class: type[Session] = Session
+
+    @initialize(segments=st.integers(1, 4), seed=st.integers(0, 2**32))
+    def begin(self, segments: int, seed: int) -> None:
+        self.random = Random(seed)
+        self.clock = VirtualClock()
+        self.server = Server(self.clock)
+        self.server.folders[ROOT.parent] = {}
+        self.segments = segments
+        self.number = 0
+        self.workers: list[Worker] = []
+        self.cancelled = self.rotten = False
+        self.user = SimOps(self.server)
+        self.spool = Spool.create(ROOT, SETTINGS, ops=self.user, clock=HostClock(self.clock))
+        self.job = self.spool.submit(b"{}", source=Path("/sim/v.mp4"), job_id="job", budget=GENEROUS)
+        self.spawn()
+
+    def spawn(self) -> Worker:
+        self.number += 1
+        worker = Worker(self.server, self.clock, self.number, self.random, self.session_class)
+        self.workers.append(worker)
+        return worker
+
+    def living(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.alive]
+
+    @rule()
+    @precondition(lambda self: len(self.living()) < 4)
+    def a_worker_comes(self) -> None:
+        self.spawn()
+
+    @rule(who=st.integers(0, 3), fault=faults)
+    def a_worker_steps(self, who: int, fault: tuple[str, int, int, int]) -> None:
+        living = self.living()
+        if living:
+            self.step(living[who % len(living)], fault)
+
+    @rule(plan=st.lists(st.tuples(st.integers(0, 3), faults), min_size=2, max_size=8))
+    def workers_step(self, plan: list[tuple[int, tuple[str, int, int, int]]]) -> None:
+        for who, fault in plan:
+            self.a_worker_steps(who, fault)
+
+    def step(self, worker: Worker, fault: tuple[str, int, int, int]) -> None:
+        level, seed, crash, interleave = fault
+        random = Random(seed)
+        others = [other for other in self.living() if other is not worker]
+        other = (lambda: self.plain_step(random.choice(others))) if others else None
+        worker.ops.begin(Faults(random, crash_at=crash, interleave_at=interleave, other=other, **LEVELS[level]))
+        self.plain_step(worker)
+        worker.ops.begin(Faults())
+
+    def plain_step(self, worker: Worker) -> None:
+        try:
+            worker.step(self.segments)
+        except SimCrash:
+            assert worker.ops.dead
+
+    @rule(who=st.integers(0, 3))
+    def a_worker_dies(self, who: int) -> None:
+        living = self.living()
+        if living:
+            living[who % len(living)].ops.dead = True
+
+    @rule(who=st.integers(0, 3))
+    def a_worker_freezes_or_thaws(self, who: int) -> None:
+        living = self.living()
+        if living:
+            worker = living[who % len(living)]
+            worker.frozen = not worker.frozen
+
+    @rule(seconds=st.integers(1, 8))
+    def time_passes(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.clock.advance(1)
+            for worker in self.workers:
+                worker.beat()
+
+    @rule(which=st.integers(0, 3))
+    def an_output_rots(self, which: int) -> None:
+        """Only where a void can still cure it: before final is claimed."""
+        snapshot = self.job.snapshot()
+        if "final" in snapshot.view.tasks or which >= self.segments or not snapshot.task(which).done:
+            return
+        end = self.job.log.end(which, snapshot.task(which).done)
+        path = self.job.layout.output_file(which, end.outs[0].file)
+        self.server.files[path].data = b"rotten"
+        self.rotten = True
+
+    @rule(verb=st.sampled_from(["pause", "resume", "retry", "cancel"]), dice=st.integers(0, 9))
+    def somebody_controls(self, verb: str, dice: int) -> None:
+        if verb == "cancel" and dice:
+            return
+        if verb == "cancel":
+            self.cancelled |= self.job.cancel()
+        elif verb != "retry" or not self.job.committed():
+            getattr(self.job, verb)()
+
+    @rule()
+    def somebody_publishes(self) -> None:
+        if self.job.state().final_attempt and not self.cancelled:
+            self.server.folders.setdefault(Path("/sim/out"), {})
+            self.job.publish(Path("/sim/out/result.bin"))
+
+    @invariant()
+    def records_never_change(self) -> None:
+        assert not self.server.audit()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "job"):
+            return
+        self.settle()
+        assert not self.server.audit()
+        state = self.job.state()
+        if self.cancelled:
+            assert (state.state, state.commit) == ("cancelled", "cancelled"), state
+        else:
+            assert state.state == "done", state
+            self.server.folders.setdefault(Path("/sim/out"), {})
+            path = self.job.publish(Path("/sim/out/result.bin"))
+            want = expected(self.segments)
+            assert result_of(self.job, lambda p: self.server.files[p].data) == want
+            assert self.server.files[path].data == want
+        known = {"I4"} if self.cancelled and self.rotten else set()  # nobody was to cure that any more
+        assert [str(found) for found in self.job.verify() if found.code not in known] == []
+
+    def settle(self) -> None:
+        """Liveness: with faults off, whoever lives, and one who comes new, bring the job to its end."""
+        if not self.cancelled:
+            self.job.resume()
+        for worker in self.living():
+            worker.ops.calm()
+            worker.frozen = False
+        self.clock.advance(5)
+        self.spawn()
+        for _ in range(400):
+            for worker in self.living():
+                self.plain_step(worker)
+            self.clock.advance(0.7)
+            for worker in self.workers:
+                worker.beat()
+            if all(worker.claim is None and worker.session.drained() for worker in self.living()):
+                return
+        raise AssertionError(f"never finished: {self.job.state()}")
+
+
+EXAMPLES = int(os.environ.get("WATERZ_SIM_EXAMPLES", "100"))
+SpoolMachine.TestCase.settings = settings(
+    max_examples=EXAMPLES,
+    derandomize=EXAMPLES <= 100,  # the same runs in every build; a longer search is a new one each time
+    stateful_step_count=40,
+    deadline=None,
+    report_multiple_bugs=False,
+    phases=[Phase.explicit, Phase.generate] if os.environ.get("WATERZ_SIM_FAST") else list(Phase),
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+TestSpoolMachine = SpoolMachine.TestCase
