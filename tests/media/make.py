@@ -82,7 +82,7 @@ def frame(index: int, *, size: tuple[int, int] = (WIDTH, HEIGHT), pix_fmt: str =
     """The scene in a planar format; every plane differs from every other."""
     made = av.VideoFrame(*size, pix_fmt)
     bits = made.format.components[0].bits
-    if bits > 16 or not made.format.is_planar and made.format.name != "gray":
+    if bits > 16 or (not made.format.is_planar and made.format.name != "gray"):
         return _packed(made, index)
     for number, plane in enumerate(made.planes):
         shape = (plane.width, plane.height)

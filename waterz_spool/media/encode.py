@@ -20,6 +20,7 @@ from waterz_spool.media.pixels import Plane, is_layout, tag_colours, to_frame, w
 from waterz_spool.records import EncodeSettings, Ratio, VideoInfo
 
 TICK_MS = 100  # time of one frame in a segment file; join puts the true times back
+_MOST_REORDERED = 32  # frames; more than any codec reorders
 _FORMATS = {"dnxhd": "mov"}
 
 
@@ -41,6 +42,8 @@ class SegmentEncoder:
         self._info = info
         self._settings = settings
         self._tick = 1 / nominal_rate(info, rate)
+        self._intra = settings.codec in _FORMATS
+        self._packets = 0
         self._container = av.open(str(Path(path).absolute()), "w", format=_FORMATS.get(settings.codec, "matroska"))
         self._container.flags |= av.container.Flags.bitexact.value
         try:
@@ -111,7 +114,9 @@ class SegmentEncoder:
     def _mux(self, picture: av.VideoFrame | None) -> None:
         for packet in self._stream.encode(picture):
             packet.pts = round(packet.pts * packet.time_base / self._tick) * TICK_MS
-            packet.dts = round(packet.dts * packet.time_base / self._tick) * TICK_MS
+            # Matroska stores no dts, and x265 gives garbage for very short videos: the order of packets is enough.
+            packet.dts = packet.pts if self._intra else (self._packets - _MOST_REORDERED) * TICK_MS
+            self._packets += 1
             packet.duration = TICK_MS
             packet.time_base = Fraction(1, 1000)
             packet.stream = self._stream
