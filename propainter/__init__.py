@@ -6,3 +6,21 @@ user supplies the three official files, whose licence (NTU S-Lab License 1.0) pe
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from propainter.errors import InputError, PropainterError, WeightsError
+
+if TYPE_CHECKING:
+    from propainter.pipeline import Inpainter, inpaint
+
+__all__ = ["Inpainter", "InputError", "PropainterError", "WeightsError", "inpaint"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load torch only when the pipeline is asked for."""
+    if name in ("Inpainter", "inpaint"):
+        from propainter import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,7 +47,7 @@ def backward_pass(images: Tensor, masks: Tensor, flows: Flows) -> tuple[Tensor, 
     out, missing = [images[-1:]], [masks[-1:]]
     for t in range(len(images) - 2, -1, -1):
         near = (flows.forward[t : t + 1], flows.backward[t : t + 1])
-        step = _fill(images[t : t + 1], masks[t : t + 1], (out[-1], missing[-1]), near)
+        step = fill(images[t : t + 1], masks[t : t + 1], (out[-1], missing[-1]), near)
         out.append(step[0])
         missing.append(step[1])
     return torch.cat(out[::-1]), torch.cat(missing[::-1])
@@ -58,16 +58,26 @@ def forward_pass(images: Tensor, masks: Tensor, flows: Flows) -> tuple[Tensor, T
     out, missing = [images[:1]], [masks[:1]]
     for t in range(1, len(images)):
         near = (flows.backward[t - 1 : t], flows.forward[t - 1 : t])
-        step = _fill(images[t : t + 1], masks[t : t + 1], (out[-1], missing[-1]), near)
+        step = fill(images[t : t + 1], masks[t : t + 1], (out[-1], missing[-1]), near)
         out.append(step[0])
         missing.append(step[1])
     return torch.cat(out), torch.cat(missing)
 
 
-def _fill(
+def fill(
     image: Tensor, mask: Tensor, source: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """One step: copy from the neighbour ``source`` where its pixel is known and the two flows agree."""
+    """One step of a pass: copy from a neighbour where its pixel is known and the two flows agree.
+
+    Args:
+        image: [1,3,H,W], this frame.
+        mask: [1,1,H,W], 1 where it is unknown.
+        source: The neighbour's image and mask after its own step.
+        flows: From this frame to the neighbour, and back; [1,2,H,W], px.
+
+    Returns:
+        Image and mask of this frame.
+    """
     flow, opposite = flows
     warped = warp(source[0], flow, "nearest")
     hole_there = _binary(warp(source[1], flow))
