@@ -21,6 +21,7 @@ Bools = NDArray[np.bool_]
 Matrix = NDArray[np.float64]
 
 
+_STEP=4
 @dataclass(frozen=True, kw_only=True)
 class Reach:
     """How far and how densely sources are looked for.
@@ -33,7 +34,7 @@ class Reach:
 
     frames: int = 60
     sources: int = 2
-    step_px: float = 0.75
+    step_px: float = _STEP
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Sources:
                 return
             chain = link @ chain
             corners, key = (chain @ here.corners)[:2], self._groups.keys[source]
-            if key == tried_key and np.abs(corners - tried).max() < self._reach.step_px:
+            if key == tried_key and np.abs(corners - tried).max() < _STEP:
                 continue
             tried, tried_key = corners, key
             found = self._visible(source, chain, here) & need
