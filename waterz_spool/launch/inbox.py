@@ -58,10 +58,10 @@ class Watcher:
     def run(self, *, once: bool = False) -> None:
         """Look at inbox and jobs until told to stop; with ``once`` until the inbox has settled."""
         with Session(self._spool, tasks={"final"}) as session:
-            worker = Worker(session, self._stop, Limits(drain=True))
+            worker = Worker(session, self._stop, Limits())
             while not self._stop:
                 taken = self.look() if self._inbox else []
-                worker.run()
+                worker.work_off()
                 self._put_away()
                 if once and (taken or not self._seen):
                     return

@@ -85,18 +85,23 @@ class Worker:
         """Work until told to stop or a limit is reached."""
         idle_since = time.monotonic()
         while not self.stop and not self._at_limit():
-            claim = self.session.next()
-            if claim is not None:
-                self._work(claim)
+            if self.work_off():
                 idle_since = time.monotonic()
-                continue
-            self._publish_pending()
             if self.limits.drain and self.session.drained():
                 return
             if 0 < self.limits.idle_timeout_s <= time.monotonic() - idle_since:
                 log.info("idle for %.0f s, exiting", self.limits.idle_timeout_s)
                 return
             self.stop.wait(self.session.idle_s())
+
+    def work_off(self) -> int:
+        """Work on everything that can be claimed right now, publish what is due; returns how many tasks it took."""
+        taken = 0
+        while not self.stop and not self._at_limit() and (claim := self.session.next()) is not None:
+            self._work(claim)
+            taken += 1
+        self._publish_pending()
+        return taken
 
     def _at_limit(self) -> bool:
         limits = self.limits
