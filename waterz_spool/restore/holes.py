@@ -13,7 +13,9 @@ from waterz_spool.restore.masks import bounding_box
 
 Bools = NDArray[np.bool_]
 
-RING_PX = 4
+RING_PX = 6
+_STEP_PX = 0.75, 4.0
+_STEPS = 14
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Hole:
         valid: uint8 [H, W, 2] of the whole crop, 0 or 255: may a source pixel stand for a hidden pixel (not under or next
             to the mask); may it stand for a ring pixel (farther than the ring, as if the ring were hidden too).
         corners: float64 [3, 4], homogeneous corners of the box.
+        step_px: A frame is worth trying as a source when the hole has moved this far since the last one tried.
     """
 
     box: Box
@@ -34,6 +37,7 @@ class Hole:
     ring: Bools
     valid: NDArray[np.uint8]
     corners: NDArray[np.float64]
+    step_px: float
 
     @property
     def ringed(self) -> Bools:
@@ -52,4 +56,5 @@ def hole(hidden: Bools) -> Hole:
     corners = np.array([[x0, x1, x0, x1], [y0, y0, y1, y1], [1, 1, 1, 1]], np.float64)
     valid = np.dstack([1 - touching, 1 - outer]) * np.uint8(255)
     ring = (outer != 0) & (touching == 0)
-    return Hole(box, hidden[part], ring[part], valid, corners)
+    step_px = min(max(min(x1 - x0, y1 - y0) / _STEPS, _STEP_PX[0]), _STEP_PX[1])
+    return Hole(box, hidden[part], ring[part], valid, corners, step_px)

@@ -37,11 +37,13 @@ class Motion:
 
     Attributes:
         matrix: 3x3, pixel position in the frame to position in the next one.
+        inverse: The way back.
         residual: Robust standard deviation of the aligned luma, 8-bit levels.
         inliers: Share of usable pixels within 2.5 residuals.
     """
 
     matrix: Matrix
+    inverse: Matrix
     residual: float
     inliers: float
 
@@ -145,7 +147,8 @@ def _estimate(here: _Pyramid, there: _Pyramid) -> Motion:
     fit = _first(here, there)
     for number in range(len(here.views) - 2, -1, -1):
         fit = align(here.views[number], there.views[number], fit.doubled(), fine=number == 0)
-    return Motion(to_matrix(fit.flow, here.views[0].shape), fit.residual, fit.inliers)
+    matrix = to_matrix(fit.flow, here.views[0].shape)
+    return Motion(matrix, np.linalg.inv(matrix), fit.residual, fit.inliers)
 
 
 def _first(here: _Pyramid, there: _Pyramid) -> Fit:

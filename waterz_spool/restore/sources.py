@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from waterz_spool.records import Box
 from waterz_spool.restore.base import Clip
 from waterz_spool.restore.holes import Hole, hole
 from waterz_spool.restore.masks import MaskGroups, bounding_box
@@ -21,7 +22,6 @@ Bools = NDArray[np.bool_]
 Matrix = NDArray[np.float64]
 
 
-_STEP=4
 @dataclass(frozen=True, kw_only=True)
 class Reach:
     """How far and how densely sources are looked for.
@@ -29,12 +29,10 @@ class Reach:
     Attributes:
         frames: Largest distance of a source in time.
         sources: Sources per pixel and direction.
-        step_px: A frame is tried only if the hole moved this far since the last one tried.
     """
 
     frames: int = 60
     sources: int = 2
-    step_px: float = _STEP
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,7 @@ class Sources:
         return self._groups.cached("hole", self._groups.keys[frame], hole)
 
     def _walk(self, frame: int, here: Hole, direction: int, sums: _Sums) -> None:
-        need = here.ringed
-        count = np.zeros(need.shape, np.uint8)
+        wanted = _Wanted(here)
         chain = np.eye(3)
         tried, tried_key = here.corners[:2], self._groups.keys[frame]
         for distance in range(1, self._reach.frames + 1):
@@ -99,15 +96,15 @@ class Sources:
                 return
             chain = link @ chain
             corners, key = (chain @ here.corners)[:2], self._groups.keys[source]
-            if key == tried_key and np.abs(corners - tried).max() < _STEP:
+            if key == tried_key and np.abs(corners - tried).max() < here.step_px:
                 continue
             tried, tried_key = corners, key
-            found = self._visible(source, chain, here) & need
+            if self._apart(corners):
+                continue
+            found = self._visible(source, chain, here, wanted)
             if found.any():
-                self._add(source, chain, here, found, sums, np.float32(1 / distance))
-                count += found
-                need &= count < self._reach.sources
-                if not need.any():
+                self._add(source, chain, here, (found, wanted.box), sums, np.float32(1 / distance))
+                if wanted.done(found, self._reach.sources):
                     return
 
     def _link(self, source: int, direction: int) -> Matrix | None:
@@ -117,22 +114,37 @@ class Sources:
         motion = self._motions.between(source - 1 if direction > 0 else source)
         if motion.cut:
             return None
-        return motion.matrix if direction > 0 else np.asarray(np.linalg.inv(motion.matrix))
+        return motion.matrix if direction > 0 else motion.inverse
 
-    def _visible(self, source: int, chain: Matrix, here: Hole) -> Bools:
-        x0, y0, x1, y1 = here.box
+    def _apart(self, corners: Matrix) -> bool:
+        """Whether a moved hole lies wholly outside the crop."""
+        height, width = self._clip.frames.shape[1:3]
+        low, high = corners.min(1), corners.max(1)
+        return bool(high[0] < 0 or high[1] < 0 or low[0] > width or low[1] > height)
+
+    def _visible(self, source: int, chain: Matrix, here: Hole, wanted: _Wanted) -> Bools:
+        """Which wanted pixels a source shows, in the wanted box."""
+        x0, y0, x1, y1 = wanted.box
         valid = cv2.warpAffine(
             self._hole(source).valid,
-            _shifted(chain, x0, y0),
+            _shifted(chain, here.box[0] + x0, here.box[1] + y0),
             (x1 - x0, y1 - y0),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=(0, 0),
         )
-        return np.asarray(((valid[..., 0] >= 254) & here.inside) | ((valid[..., 1] >= 254) & here.ring))
+        part = slice(y0, y1), slice(x0, x1)
+        return np.asarray(
+            ((valid[..., 0] >= 254) & wanted.inside[part]) | ((valid[..., 1] >= 254) & wanted.ring[part])
+        )
 
-    def _add(self, source: int, chain: Matrix, here: Hole, found: Bools, sums: _Sums, weight: np.float32) -> None:
-        x0, y0, x1, y1 = bounding_box(found)
+    def _add(
+        self, source: int, chain: Matrix, here: Hole, found: tuple[Bools, Box], sums: _Sums, weight: np.float32
+    ) -> None:
+        part, (left, top, _, _) = found
+        x0, y0, x1, y1 = bounding_box(part)
+        share = part[y0:y1, x0:x1] * weight
+        x0, y0, x1, y1 = x0 + left, y0 + top, x1 + left, y1 + top
         colour = cv2.warpAffine(
             self._clip.frames[source],
             _shifted(chain, here.box[0] + x0, here.box[1] + y0),
@@ -140,11 +152,33 @@ class Sources:
             flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         ).reshape(y1 - y0, x1 - x0, -1)
-        share = found[y0:y1, x0:x1] * weight
         sums.colour[y0:y1, x0:x1] += colour * share[..., None]
         sums.weight[y0:y1, x0:x1] += share
 
 
+class _Wanted:
+    """The pixels of a hole and its ring that still lack sources."""
+
+    def __init__(self, here: Hole) -> None:
+        self.inside, self.ring = here.inside.copy(), here.ring.copy()
+        self._count = np.zeros(here.inside.shape, np.uint8)
+        self.box: Box = (0, 0, here.inside.shape[1], here.inside.shape[0])
+
+    def done(self, found: Bools, sources: int) -> bool:
+        """Count sources found in the box; whether nothing is wanted any more."""
+        x0, y0, x1, y1 = self.box
+        part = slice(y0, y1), slice(x0, x1)
+        self._count[part] += found
+        lacking = self._count[part] < sources
+        self.inside[part] &= lacking
+        self.ring[part] &= lacking
+        left, top, right, bottom = bounding_box(self.inside[part] | self.ring[part])
+        self.box = x0 + left, y0 + top, x0 + right, y0 + bottom
+        return right == left
+
+
 def _shifted(chain: Matrix, x: int, y: int) -> Matrix:
     """The chain as a 2x3 matrix over positions relative to (x, y)."""
-    return np.asarray((chain @ np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]]))[:2])
+    matrix = chain[:2].copy()
+    matrix[:, 2] += chain[:2, 0] * x + chain[:2, 1] * y
+    return np.asarray(matrix)
