@@ -15,7 +15,8 @@ __all__ = ["Check", "Clip", "Restored", "Restorer", "Stop", "create", "names"]
 def _membrane(options: dict[str, Any]) -> Restorer:
     from waterz_spool.restore.membrane import MembraneRestorer
 
-    return MembraneRestorer(**options)
+    # Every restorer may be told how many threads it has; this one needs none.
+    return MembraneRestorer(**{key: value for key, value in options.items() if key != "threads"})
 
 
 def _propagate(options: dict[str, Any]) -> Restorer:
