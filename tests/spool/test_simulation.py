@@ -6,14 +6,12 @@ import os
 from pathlib import Path
 from random import Random
 
-import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
 from spoolsim import Faults, HostClock, Server, SimCrash, SimOps, VirtualClock
 from spooltoy import expected, result_of, work
-from waterz_spool.errors import WaterzError
+
 from waterz_spool.spool import Budget, Claim, Session, Spool, SpoolSettings
 
 ROOT = Path("/sim/spool")

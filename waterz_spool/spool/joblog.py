@@ -125,6 +125,13 @@ class JobLog:
         """Put a record into log/ unless its name is taken; see `put_if_absent`."""
         return put_if_absent(self.ops, self.layout.log / name, data, self.tokens())
 
+    def put_plan(self, record: PlanRecord) -> bool:
+        """Decide which plan holds; False when another does."""
+        won = self.put(PLAN_NAME, encode(record))
+        if won:
+            self._plan = record
+        return won
+
     def put_end(self, task: Task, attempt: int, record: EndRecord) -> bool:
         """Record the outcome of an attempt: THE commit. Exactly one outcome can ever exist.
 

@@ -28,7 +28,6 @@ from waterz_spool.spool.formats import (
     PublishedRecord,
     SourceRef,
     decode,
-    encode,
 )
 from waterz_spool.spool.joblog import JobLog
 from waterz_spool.spool.layout import MAX_SEGMENTS, PLAN_NAME, JobLayout, Task, label, ready_name
@@ -161,7 +160,7 @@ class Job:
         self._ops.write_new(path, payload)
         size, sha256 = self._ops.digest(path)
         record = PlanRecord(segments=segments, plan=FileRef(file=path.name, bytes=size, sha256=sha256), n=nonce)
-        won = self.log.put(PLAN_NAME, encode(record))
+        won = self.log.put_plan(record)
         hit("plan_decided")
         held = payload if won else self.plan()
         if held is None:
