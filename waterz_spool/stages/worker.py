@@ -23,6 +23,7 @@ from waterz_spool.spool import Claim, DamagedRecordError, Session
 log = logging.getLogger(__name__)
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE_WAIT_S = 15.0
 
 
 class StopFlag:
@@ -125,11 +126,16 @@ class Worker:
                     rc=error.exit_code,
                     retry=isinstance(error, SetupError | DamagedRecordError | JobFailedError),
                 )
-            except OSError as error:
-                _after_os_error(claim, error)
             except Exception as error:  # the one broad catch: any failure of a task becomes its recorded outcome
                 log.error("%s", traceback.format_exc())
-                claim.failed(f"{type(error).__name__}: {error}", rc=1)
+                self._unexpected(claim, error)
+
+    def _unexpected(self, claim: Claim, error: Exception) -> None:
+        if getattr(error, "errno", None) in _NO_SPACE:
+            claim.released("no space left in the spool")
+            self.stop.wait(_NO_SPACE_WAIT_S)
+        else:
+            claim.failed(f"{type(error).__name__}: {error}", rc=1)
 
     def _stage(self, claim: Claim) -> None:
         check = self._check(claim)
@@ -204,13 +210,4 @@ class _Head(logging.Filter):
 
 def _hand_back(claim: Claim, reason: str) -> None:
     log.info("handing back %s: %s", claim.task, reason)
-    if reason != "fenced":
-        claim.released(reason)
-
-
-def _after_os_error(claim: Claim, error: OSError) -> None:
-    log.error("%s", traceback.format_exc())
-    if error.errno in _NO_SPACE:
-        claim.released("nospace")
-    else:
-        claim.failed(f"{type(error).__name__}: {error}", rc=1)
+    claim.released(reason)
