@@ -21,7 +21,7 @@ def slow_writer(work_s: float):
         with path.open("wb") as file:
             for number in range(pieces):
                 time.sleep(work_s / pieces)
-                if number == 2 and os.environ.get("DIE_IN_OUTPUT", "-") in str(path):
+                if number == 2 and os.environ.get("DIE_IN_OUTPUT", "nowhere:") in str(path):
                     os.kill(os.getpid(), signal.SIGKILL)
                 start, stop = (len(data) * number // pieces, len(data) * (number + 1) // pieces)
                 file.write(data[start:stop])

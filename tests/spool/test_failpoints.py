@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-
 from spooltoy import expected
 from storm import Storm
+
 from waterz_spool.errors import WaterzError
 from waterz_spool.spool import Job, Spool, SpoolSettings
 from waterz_spool.spool.failpoints import POINTS

@@ -61,6 +61,11 @@ class Candidates:
         self._late += [candidate for candidate in ordered if candidate.not_before > now]
         self._open[:0] = reversed([candidate for candidate in ordered if candidate.not_before <= now])
 
+    def forget(self, job: Job) -> None:
+        """A job was paused or cancelled: its candidates are none."""
+        self._open = [candidate for candidate in self._open if candidate.job is not job]
+        self._late = [candidate for candidate in self._late if candidate.job is not job]
+
     def __iter__(self) -> Iterator[Candidate]:
         """Candidates one by one, until there are none or too many were taken by others."""
         while self._open and self._misses < _MISSES:

@@ -39,12 +39,25 @@ class Identity:
     host: str
     pid: int
     boot: str
+    slurm: str = ""
 
     @classmethod
-    def of_this_process(cls, wid: str, host: str | None = None) -> Identity:
-        """The running process, under a name of its host that a test may choose."""
+    def of_this_process(cls, wid: str, host: str | None = None, slurm: str = "") -> Identity:
+        """The running process, under a name of its host that a test or a scheduler may choose."""
         boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
-        return cls(wid, host or socket.gethostname(), os.getpid(), boot)
+        return cls(wid, host or socket.gethostname(), os.getpid(), boot, slurm)
+
+
+def succeeds(mine: str, theirs: str) -> bool:
+    """Whether Slurm started the worker named ``mine`` again in place of ``theirs``.
+
+    Both are ``cluster/job.restarts``: the same job or array task, started more often. Slurm starts a job again only
+    after its earlier run has ended, so the claims of that run are nobody's.
+    """
+    (job, _, count), (their_job, _, their_count) = mine.rpartition("."), theirs.rpartition(".")
+    if not job or job != their_job or not (count + their_count).isdecimal():
+        return False
+    return int(count) > int(their_count)
 
 
 class Heart:

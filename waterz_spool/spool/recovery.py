@@ -10,7 +10,7 @@ from waterz_spool.spool.failpoints import hit
 from waterz_spool.spool.formats import DamagedRecordError, EndRecord, Token
 from waterz_spool.spool.jobs import Job
 from waterz_spool.spool.layout import Task, label
-from waterz_spool.spool.liveness import Identity, Suspicion
+from waterz_spool.spool.liveness import Identity, Suspicion, succeeds
 from waterz_spool.spool.root import Spool
 from waterz_spool.spool.snapshot import Snapshot
 
@@ -36,6 +36,16 @@ class Recovery:
         for job, task, attempt, owner in _claimed(snapshots):
             if owner.w == self._me.wid:
                 yield job, task, attempt
+
+    def revoke_predecessors(self, snapshots: Snapshots) -> None:
+        """End, as lost, what this worker's own predecessor held: Slurm restarted the job, so it is gone for certain.
+
+        Costs nothing for a worker whose job was not restarted. A wrong hint is safe, as every suspicion.
+        """
+        if succeeds(self._me.slurm, f"{self._me.slurm.rpartition('.')[0]}.0"):
+            for claimed in _claimed(snapshots):
+                if succeeds(self._me.slurm, claimed[3].slurm):
+                    self._revoke(*claimed)
 
     def revoke_stale(self, snapshots: Snapshots, wait_s: float) -> bool:
         """Look at the heartbeats of all owners; end the attempts of those that are stale, as lost.

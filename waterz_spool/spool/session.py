@@ -49,6 +49,7 @@ class Session:
         jobs: Only these job ids; all by default.
         accept: Asked before each claim with job, task and attempt; False leaves it to others.
         host: Its name for its machine; the host's by default.
+        slurm: Its job and how often Slurm restarted that, ``cluster/job.restarts``; empty outside Slurm.
         info: What others may want to know of it (GPU, versions, Slurm ids): small JSON.
         clock: Instead of the spool's.
         threads: False leaves beating to the caller (`heart.beat`), for tests.
@@ -62,13 +63,14 @@ class Session:
         jobs: Iterable[str] | None = None,
         accept: Accept | None = None,
         host: str | None = None,
+        slurm: str = "",
         info: dict[str, Any] | None = None,
         clock: Clock | None = None,
         threads: bool = True,
     ) -> None:
         self.spool = spool
         self.clock = clock or spool.clock
-        self.me = Identity.of_this_process(spool.tokens(), host)
+        self.me = Identity.of_this_process(spool.tokens(), host, slurm)
         self.tasks = frozenset(tasks)
         if not self.tasks <= STAGES:
             raise UsageError(f"unknown stages: {', '.join(sorted(self.tasks - STAGES))}")
@@ -167,6 +169,7 @@ class Session:
         while claim is None and rounds:
             rounds -= 1
             self._look()
+            self._recovery.revoke_predecessors(self._survey.snapshots)
             claim = self._claim_one() or self._adopt()
             if claim is None and not self._recovery.revoke_stale(self._survey.snapshots, self._idle_s):
                 break
@@ -289,6 +292,12 @@ class Session:
 
     def asked_to_stop(self, job: Job) -> str | None:
         """Whether people asked for it: ``cancelled`` (also when the job is gone), ``paused``, or None."""
+        answer = self._asked(job)
+        if answer is not None:
+            self._candidates.forget(job)
+        return answer
+
+    def _asked(self, job: Job) -> str | None:
         try:
             control = job.control.scan()
             if control.cancel:

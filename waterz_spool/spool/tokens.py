@@ -82,7 +82,7 @@ class TokenSet:
 
     def _token(self) -> Written:
         me = self._me
-        record = Token(v=FORMAT_VERSION, w=me.wid, n=me.wid, host=me.host, pid=me.pid, boot=me.boot)
+        record = Token(v=FORMAT_VERSION, w=me.wid, n=me.wid, host=me.host, pid=me.pid, boot=me.boot, slurm=me.slurm)
         return Written(Path(), encode(record))
 
     def _outcome(self, name: str) -> Written:
