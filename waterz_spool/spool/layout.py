@@ -221,6 +221,10 @@ class JobLayout:
         """A worker's progress lines, written by it alone."""
         return self.events / f"{wid}.jsonl"
 
+    def worker_log(self, wid: str) -> Path:
+        """What a worker says about itself: when it came, and why it left."""
+        return self.logs / f"worker.{wid}.txt"
+
     def log_file(self, task: Task, tag: str) -> Path:
         """What one execution of an attempt printed."""
         return self.logs / f"{label(task)}.{tag}.txt"

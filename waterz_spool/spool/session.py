@@ -97,6 +97,11 @@ class Session:
         """This worker's id."""
         return self.me.wid
 
+    @property
+    def title(self) -> str:
+        """This worker for people: where it runs, and as which Slurm job."""
+        return f"{self.me.host} pid {self.me.pid}" + (f" slurm {self.me.slurm}" if self.me.slurm else "")
+
     # ---- life
 
     def __enter__(self) -> Session:

@@ -1,0 +1,131 @@
+"""Publication: once, whole, replacing nothing."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from spoolscene import Scene
+from spooltoy import expected
+
+from waterz_spool.errors import JobFailedError, UsageError, VerificationError
+from waterz_spool.spool import FileOps, Job, Spool
+
+
+@pytest.fixture
+def done(scene: Scene) -> Job:
+    job = scene.submit()
+    scene.drain(scene.session())
+    (scene.folder / "out").mkdir()
+    return job
+
+
+@pytest.fixture
+def target(scene: Scene) -> Path:
+    return scene.folder / "out" / "talk.clean.mp4"
+
+
+class OtherFileSystem(FileOps):
+    """The target's file system: no link into it from here, and (``links=False``) none within it."""
+
+    def __init__(self, links: bool = True) -> None:
+        self.links = links
+
+    def link(self, source: Path, target: Path) -> None:
+        if source.parent.name == "result" and target.parent.name == "out":
+            raise OSError(errno.EXDEV, "other file system")
+        if target.parent.name == "out" and not self.links:
+            raise OSError(errno.EPERM, "no links here")
+        super().link(source, target)
+
+
+ON_ALL = pytest.mark.parametrize(
+    "ops", [FileOps(), OtherFileSystem(), OtherFileSystem(links=False)], ids=["same", "other", "fat"]
+)
+
+
+def files(target: Path) -> list[str]:
+    return sorted(path.name for path in target.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    "ops", [FileOps(), OtherFileSystem(), OtherFileSystem(links=False)], ids=["same", "other", "fat"]
+)
+def test_the_result_appears_once(scene: Scene, done: Job, target: Path, ops: FileOps) -> None:
+    job = Spool.open(scene.spool.root, ops=ops).by_id("job")
+    assert not job.state().published
+    assert [job.publish(target) for _ in range(3)] == [target] * 3
+    assert target.read_bytes() == expected(3)
+    assert files(target) == [target.name]
+    assert job.state().published
+    record = job.published()
+    assert record is not None
+    assert record.path == str(target)
+    assert done.verify() == []
+
+
+@pytest.mark.parametrize(
+    "ops", [FileOps(), OtherFileSystem(), OtherFileSystem(links=False)], ids=["same", "other", "fat"]
+)
+def test_a_different_file_is_left_alone(scene: Scene, done: Job, target: Path, ops: FileOps) -> None:
+    target.write_bytes(b"precious")
+    job = Spool.open(scene.spool.root, ops=ops).by_id("job")
+    assert job.publish(target).name == "talk.clean (2).mp4"
+    assert job.publish(target).name == "talk.clean (2).mp4"
+    assert target.read_bytes() == b"precious"
+    assert len(files(target)) == 2
+    assert done.verify() == []
+
+
+def test_overwrite_replaces_whole(done: Job, target: Path) -> None:
+    target.write_bytes(b"old")
+    assert done.publish(target, overwrite=True) == target
+    assert target.read_bytes() == expected(3)
+    assert files(target) == [target.name]
+    assert done.publish(target, overwrite=True) == target
+
+
+def test_the_input_is_never_replaced(scene: Scene, done: Job) -> None:
+    with pytest.raises(UsageError, match="replace the input"):
+        done.publish(scene.source, overwrite=True)
+    assert scene.source.read_bytes() == b"the video"
+
+
+def test_a_folder_in_the_way_is_left_alone(done: Job, target: Path) -> None:
+    target.mkdir()
+    assert done.publish(target).name == "talk.clean (2).mp4"
+
+
+def test_an_output_folder_must_exist(done: Job, target: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        done.publish(target.parent / "absent" / "x.mp4")
+
+
+def test_a_damaged_result_is_not_published(done: Job, target: Path) -> None:
+    (path,) = done.layout.result.iterdir()
+    path.write_bytes(b"rot")
+    with pytest.raises(VerificationError):
+        done.publish(target)
+    assert files(target) == []
+
+
+def test_nothing_is_published_before_final(scene: Scene) -> None:
+    job = scene.prepared()
+    with pytest.raises(JobFailedError, match="final is not done"):
+        job.publish(scene.folder / "x.mp4")
+
+
+def test_verify_sees_a_changed_or_missing_publication(done: Job, target: Path) -> None:
+    done.publish(target)
+    target.write_bytes(b"edited")  # the result in the spool is the same file
+    assert {found.code for found in done.verify()} == {"I3", "I4"}
+    target.unlink()
+    assert "I3" in {found.code for found in done.verify()}
+
+
+def test_a_published_job_leaves_the_index_and_stays_found(scene: Scene, done: Job, target: Path) -> None:
+    done.publish(target)
+    assert scene.session().next() is None
+    assert list(scene.spool.layout.active.iterdir()) == []
+    assert scene.spool.job("job").state().state == "done"
