@@ -176,7 +176,7 @@ class OtherShape(Copy):
 
 
 DAMAGE: dict[str, tuple[type[Copy], str]] = {
-    "a frame is missing": (DropFrame, "frame 38 is shown at"),
+    "a frame is missing": (DropFrame, "frame 38 is shown at|39 frames, the source 40"),
     "a frame is late": (LateFrame, "is shown at"),
     "a sound packet is missing": (DropSound, "packets instead of"),
     "the sound is late": (ShiftSound, "not at its time"),
@@ -210,7 +210,7 @@ def test_damage_is_named(name: str, mkv: Trip, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (DropFrame, "frame 38 is shown at"),
+        (DropFrame, "frame 38 is shown at|39 frames, the source 40"),
         (LateFrame, "is shown at"),
         (ShiftSound, "not at its time|ends at"),
         (NoTag, "tag title"),

@@ -1,8 +1,9 @@
 """Crop and mask files: lossless FFV1 (RFC 9043, version 3, with slice checksums) in Matroska, one stream per crop.
 
 Samples are stored as they are: planes of any work format travel under the name of a yuv or gray format with the same
-plane sizes, so that no conversion can touch them. One encoder thread, so that equal frames give equal bytes. libav's decoder only logs a
-wrong slice checksum: who reads a crop file checks its bytes first (FileRef.sha256); a cut file is noticed here.
+plane sizes, so that no conversion can touch them. One encoder thread, so that equal frames give equal bytes. A cut file
+is noticed here, but libav's decoder only logs a wrong slice checksum: who reads a crop file checks its bytes first
+(FileRef.sha256).
 """
 
 from __future__ import annotations
