@@ -109,10 +109,46 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     workers: Annotated[int, _opt("local workers of `run`; 0: one per two cores", "processes", ge=0, le=1024)] = 0
     idle_timeout_s: Annotated[float, _opt("an idle worker exits after this; 0: never", "s", ge=0, le=604800)] = 300.0
+    finalize_by: Annotated[
+        Literal["any", "watch"], _opt("who joins and publishes a finished job: any worker, or `watch` alone")
+    ] = "any"
     restore_threads: Annotated[
         int,
         _opt("threads of a restorer; results do not depend on it; 0: cores / workers", "threads", ge=0, le=256),
     ] = 0
+
+
+class SlurmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Workers on a Slurm cluster; empty values leave the choice to the site."""
+
+    partition: Annotated[str, _opt("partition, or several with commas")] = ""
+    account: Annotated[str, _opt("account to charge")] = ""
+    qos: Annotated[str, _opt("quality of service")] = ""
+    time: Annotated[str, _opt("time limit of a worker: minutes, h:m:s or d-h:m:s")] = "01:00:00"
+    mem: Annotated[str, _opt("memory of a worker's node share, for example 8G")] = ""
+    cpus: Annotated[int, _opt("cores of a worker; 0: the site's default", "cores", ge=0, le=1024)] = 0
+    gres: Annotated[str, _opt("for example gpu:1; with gpu:4 each array task runs four workers, one per GPU")] = ""
+    constraint: Annotated[str, _opt("features that nodes must have")] = ""
+    array_parallelism: Annotated[int, _opt("workers of an array that run at a time; 0: all", "", ge=0, le=100000)] = 0
+    setup: Annotated[list[str], _opt("shell lines before the worker, for example module load")] = msgspec.field(
+        default_factory=list
+    )
+    extra: Annotated[list[str], _opt("further arguments of sbatch, before those of the command line")] = msgspec.field(
+        default_factory=list
+    )
+    python: Annotated[str, _opt("command that runs Python on a node; empty: the one that submits")] = ""
+    folder: Annotated[str, _opt("private folder for submitit, shared with the nodes; empty: in your state folder")] = ""
+    signal_s: Annotated[int, _opt("warning before the time limit, at most a tenth of it", "s", ge=1, le=3600)] = 120
+    idle_timeout_s: Annotated[float, _opt("an idle Slurm worker exits after this; 0: never", "s", ge=0, le=604800)] = (
+        600.0
+    )
+    min_workers: Annotated[int, _opt("scale: least workers while there is work", "workers", ge=0, le=100000)] = 0
+    max_workers: Annotated[int, _opt("scale: most workers, ever", "workers", ge=0, le=100000)] = 16
+    target_s: Annotated[float, _opt("scale: the backlog shall be done in this time", "s", ge=1, le=2592000)] = 1800.0
+    segment_s: Annotated[float, _opt("scale: seconds per segment before any was measured", "s", ge=0.1, le=86400)] = (
+        60.0
+    )
+    poll_s: Annotated[float, _opt("scale: time between looks", "s", ge=0.5, le=86400)] = 60.0
 
 
 class InboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,6 +171,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     encode: EncodeConfig = EncodeConfig()
     worker: WorkerConfig = WorkerConfig()
     inbox: InboxConfig = InboxConfig()
+    slurm: SlurmConfig = SlurmConfig()
 
 
 def sections() -> dict[str, type[msgspec.Struct]]:

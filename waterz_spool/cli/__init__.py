@@ -25,6 +25,7 @@ _COMMANDS = {
     "finalize": "control",
     "verify": "control",
     "clean": "control",
+    "slurm": "slurm",
     "config": "settings",
     "demo": "demo",
 }

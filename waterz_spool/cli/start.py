@@ -6,12 +6,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from waterz_spool.cli.context import Settings, on_terminal, private_spool, shared_options
+from waterz_spool.cli.sbatch import SubmitCommand, sbatch_arguments
 from waterz_spool.config import Config
 from waterz_spool.errors import JobFailedError, UsageError, WaterzError
 
@@ -153,13 +155,17 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@click.command("submit")
+@click.command("submit", cls=SubmitCommand)
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_order_options
+@click.option("--slurm", "workers", type=click.IntRange(min=1), metavar="N", help="Launch N Slurm workers for them.")
 @click.option("--wait", is_flag=True, help="Wait until the results are published.")
 @shared_options
-def submit_command(settings: Settings, videos: tuple[Path, ...], wait: bool, **given: Any) -> None:
-    """Write jobs into the spool and print their ids; workers anywhere do the rest."""
+def submit_command(settings: Settings, videos: tuple[Path, ...], workers: int | None, wait: bool, **given: Any) -> None:
+    """Write jobs into the spool and print their ids; workers anywhere do the rest.
+
+    With --slurm N, everything after -- goes to sbatch unchanged.
+    """
     from waterz_spool.launch.follow import Progress, follow
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
@@ -173,8 +179,28 @@ def submit_command(settings: Settings, videos: tuple[Path, ...], wait: bool, **g
         job = submit(spool, video, order, config, base=Path.cwd())
         jobs.append(job)
         settings.emit(summary(job), job.id)
+    watch = _launch(settings, spool, config, workers, [job.id for job in jobs]) if workers else None
     if wait:
         with _interruptible():
             for job in jobs:
-                follow(job, progress=Progress(terminal=on_terminal()))
+                tend = partial(watch.check, job) if watch else lambda: None
+                follow(job, progress=Progress(terminal=on_terminal()), tend=tend)
                 sys.stderr.flush()
+
+
+def _launch(settings: Settings, spool: Any, config: Config, workers: int, jobs: list[str]) -> Any:
+    """Launch Slurm workers for these jobs; what watches that some are left."""
+    from waterz_spool.cli.slurm import announce
+    from waterz_spool.launch import slurm
+    from waterz_spool.launch.presence import WorkersLeft
+
+    order = slurm.Order(
+        spool=spool,
+        slurm=config.slurm,
+        config_file=settings.config_file,
+        jobs=tuple(jobs),
+        drain=True,
+        sbatch=sbatch_arguments(),
+    )
+    announce(settings, slurm.launch(order, workers), workers)
+    return WorkersLeft(spool, config.slurm)

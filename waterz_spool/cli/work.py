@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,37 +24,46 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 @click.option("--drain", is_flag=True, help="Exit when nothing is left to do.")
 @click.option("--max-segments", type=click.IntRange(min=1), help="Exit after so many segments.")
 @click.option("--time-limit", metavar="TIME", help="Take no task after so long, for example 55:00.")
-@click.option("--stages", default="prep,segment,final", show_default=True, help="Kinds of tasks to take.")
+@click.option("--stages", metavar="KINDS", help="Kinds of tasks to take; default prep,segment,final.")
 @click.option("--job", "jobs", multiple=True, help="Work on these jobs only; repeatable.")
 @click.option("--idle-timeout", type=float, help="Exit after so many idle seconds; 0: never.")
+@click.option("--requeue", is_flag=True, help="In Slurm: be queued again when stopped before the work is done.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the restorer.")
 @click.option("--quiet", is_flag=True, help="Say nothing but warnings.")
 @shared_options
 def worker_command(settings: Settings, **given: Any) -> None:
     """Claim tasks and work on them. Start as many as you like, on any machine that mounts the spool."""
+    stop = _stop_on_signals()
     _require_libraries()
     import cv2
 
-    from waterz_spool.spool import Session, Spool
-    from waterz_spool.stages.worker import Limits, Worker
+    from waterz_spool.launch.allocation import Allocation
+    from waterz_spool.launch.shift import Shift
+    from waterz_spool.spool import Spool
+    from waterz_spool.stages.worker import Limits
 
+    allocation = Allocation.of_this_process()
     config = settings.config({"worker": {"idle_timeout_s": given["idle_timeout"], "restore_threads": given["threads"]}})
-    threads = config.worker.restore_threads or 1
+    threads = config.worker.restore_threads or _allotted_threads()
     cv2.setNumThreads(threads)
     limits = Limits(
         drain=given["drain"],
         max_segments=given["max_segments"],
-        until_s=_until(given["time_limit"]),
         idle_timeout_s=config.worker.idle_timeout_s,
     )
-    stop = _stop_on_signals()
     _start_logging(quiet=given["quiet"])
     spool = Spool.open(settings.spool_root())
-    jobs = [spool.job(name).id for name in given["jobs"]] or None
-    with Session(spool, tasks=_stages(given["stages"]), jobs=jobs) as session:
-        Worker(session, stop, limits, threads=threads).run()
+    shift = Shift(
+        spool,
+        tasks=_stages(given["stages"], config.worker.finalize_by),
+        jobs=[spool.job(name).id for name in given["jobs"]] or None,
+        allocation=allocation,
+        time_limit_s=_seconds(given["time_limit"]),
+    )
+    shift.work(stop, limits, threads=threads)
     if stop:
-        sys.exit(exit_code(stop.signal))
+        back = bool(allocation and given["requeue"]) and shift.come_back(stop.signal)
+        sys.exit(exit_code(stop.signal, scheduled=back or given["requeue"]))
 
 
 def _require_libraries() -> None:
@@ -63,7 +72,9 @@ def _require_libraries() -> None:
         importlib.import_module(name)
 
 
-def _stages(text: str) -> set[str]:
+def _stages(text: str | None, finalize_by: str) -> set[str]:
+    if text is None:
+        return {"prep", "segment"} | ({"final"} if finalize_by == "any" else set())
     names = {name.strip() for name in text.split(",")}
     if unknown := names - {"prep", "segment", "final"}:
         raise UsageError(f"unknown stage {min(unknown)!r}", where="--stages", todo="use prep, segment, final")
@@ -76,18 +87,27 @@ def _stop_on_signals() -> StopFlag:
     stop = StopFlag()
     for number in _SIGNALS:
         signal.signal(number, lambda got, _frame: stop.set(got))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # whoever started this process may have held them back
     return stop
 
 
-def exit_code(number: int | None) -> int:
-    """130 and 143 after Ctrl-C and SIGTERM, 75 (try again) when a scheduler warned."""
+def exit_code(number: int | None, *, scheduled: bool = False) -> int:
+    """130 and 143 after Ctrl-C and SIGTERM, 75 (try again) when a scheduler warned or will start it again."""
+    if number is None or scheduled:
+        return 75
     return 128 + number if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) else 75
 
 
-def _until(text: str | None) -> float | None:
+def _seconds(text: str | None) -> float | None:
     from waterz_spool.stages.request import parse_time
 
-    return time.monotonic() + parse_time(text) if text else None
+    return parse_time(text) if text else None
+
+
+def _allotted_threads() -> int:
+    """What Slurm gives this process; one elsewhere."""
+    text = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return max(1, int(text)) if text.isdecimal() else 1
 
 
 def _start_logging(*, quiet: bool = False) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+_STAGES = ("--stages", "prep,segment,final")  # whoever may finalize elsewhere: these do the whole job
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -52,7 +53,17 @@ class LocalWorkers:
     ) -> None:
         options = ["--spool", str(root), *(["--config", str(config_file)] if config_file else [])]
         names = [part for job in jobs for part in ("--job", job)]
-        self._command = [sys.executable, "-m", "waterz_spool", *options, "worker", "--quiet", "--drain", *names]
+        self._command = [
+            sys.executable,
+            "-m",
+            "waterz_spool",
+            *options,
+            "worker",
+            "--quiet",
+            "--drain",
+            *_STAGES,
+            *names,
+        ]
         self._command += ["--threads", str(threads)]
         self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
         self._running: list[subprocess.Popen[bytes]] = []

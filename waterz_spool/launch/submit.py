@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from waterz_spool import media
-from waterz_spool.config import Config
+from waterz_spool.config import Config, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.spool import Budget, Job, Spool
 from waterz_spool.stages.overlays import PICTURES, read_picture
@@ -108,7 +110,8 @@ def _request(video: Path, order: Order, config: Config, base: Path | None) -> Jo
         mask=_mask_name(order.mask),
         from_s=order.from_s,
         to_s=order.to_s,
-        config=config,
+        # How workers are launched is not what they make: the same work is the same job with other resources.
+        config=msgspec.structs.replace(config, slurm=SlurmConfig()),
     )
 
 

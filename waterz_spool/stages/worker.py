@@ -73,6 +73,7 @@ class Worker:
         stop: Asks it to end.
         limits: When it ends by itself.
         threads: Threads of a restorer.
+        finished: Tasks it has worked on to their end.
     """
 
     session: Session
@@ -81,6 +82,7 @@ class Worker:
     threads: int = 1
     _restorers: dict[str, Restorer] = field(default_factory=dict)
     _segments: int = 0
+    finished: int = 0
 
     def run(self) -> None:
         """Work until told to stop or a limit is reached."""
@@ -112,9 +114,10 @@ class Worker:
 
     def _work(self, claim: Claim) -> None:
         with _task_log(claim):
-            log.info("attempt %d of %s of job %s", claim.attempt, claim.task, claim.job.id)
+            log.info("attempt %d of %s of job %s by %s", claim.attempt, claim.task, claim.job.id, self.session.title)
             try:
                 self._stage(claim)
+                self.finished += 1
             except Stop as stop:
                 _hand_back(claim, str(stop))
             except TryAgainError as error:
