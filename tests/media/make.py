@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 WIDTH, HEIGHT = 96, 64
+PGS_BLANK = bytes.fromhex("16000b0060004010000080000000" + "800000")  # a display set that shows nothing
 HDR10 = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
 BT2020_PQ = {"color_range": 1, "color_primaries": 9, "color_trc": 16, "colorspace": 9}
 
@@ -24,6 +25,7 @@ class Audio:
     language: str = ""
     title: str = ""
     default: bool = False
+    disposition: int = 0
     seconds: float | None = None
     pitch: int = 9
     start: int = 0
@@ -57,6 +59,8 @@ class Spec:
     audio: Sequence[Audio] = ()
     subtitles: Sequence[Subtitle] = ()
     chapters: Sequence[tuple[float, float, str]] = ()
+    chapter_tags: dict[str, str] = field(default_factory=dict)
+    data: str = ""
     attachments: Sequence[tuple[str, str, bytes]] = ()
     cover: bytes = b""
     tags: dict[str, str] = field(default_factory=dict)
@@ -109,6 +113,7 @@ def video(path: Path, **kwargs: Any) -> Path:
         for name, kind, data in spec.attachments:
             out.add_attachment(name, kind, data)
         cover = _cover_stream(out) if spec.cover else None
+        data = out.add_data_stream(spec.data) if spec.data else None
         out.metadata.update(spec.tags)
         out.set_chapters(
             [
@@ -117,7 +122,7 @@ def video(path: Path, **kwargs: Any) -> Path:
                     "start": round(a * 1000),
                     "end": round(b * 1000),
                     "time_base": Fraction(1, 1000),
-                    "metadata": {"title": title},
+                    "metadata": {"title": title, **spec.chapter_tags},
                 }
                 for n, (a, b, title) in enumerate(spec.chapters)
             ]
@@ -125,6 +130,8 @@ def video(path: Path, **kwargs: Any) -> Path:
         out.start_encoding()
         if cover is not None:
             _mux_cover(out, cover, spec.cover)
+        if data is not None:
+            _mux_data(out, data)
         _mux_texts(out, texts, spec.subtitles)
         _mux_tones(out, tracks, spec)
         _mux_frames(out, stream, spec)
@@ -165,7 +172,7 @@ def _audio_stream(out: Any, audio: Audio) -> Any:
         stream.metadata["language"] = audio.language
     if audio.title:
         stream.metadata["title"] = audio.title
-    stream.disposition = 1 if audio.default else 0
+    stream.disposition = 1 if audio.default else audio.disposition
     return stream
 
 
@@ -204,7 +211,7 @@ def _subtitle_stream(out: Any, subtitle: Subtitle) -> Any:
 def _mux_texts(out: Any, streams: Sequence[Any], subtitles: Sequence[Subtitle]) -> None:
     for stream, subtitle in zip(streams, subtitles, strict=True):
         for begin, length, text in subtitle.lines:
-            data = text.encode()
+            data = PGS_BLANK if subtitle.codec == "hdmv_pgs_subtitle" else text.encode()
             if subtitle.codec == "mov_text":
                 data = len(data).to_bytes(2, "big") + data
             packet = av.Packet(data)
@@ -225,6 +232,14 @@ def _cover_stream(out: Any) -> Any:
 def _mux_cover(out: Any, stream: Any, data: bytes) -> None:
     packet = av.Packet(data)
     packet.pts = packet.dts = 0
+    packet.time_base = Fraction(1, 90_000)
+    packet.stream = stream
+    out.mux(packet)
+
+
+def _mux_data(out: Any, stream: Any) -> None:
+    packet = av.Packet(b"\x06\x0e\x2b\x34" * 8)
+    packet.pts = packet.dts = 9000
     packet.time_base = Fraction(1, 90_000)
     packet.stream = stream
     out.mux(packet)
@@ -252,3 +267,28 @@ def sound(path: Path) -> Path:
     with av.open(str(path), "w", format="mp4") as out:
         _mux_tones(out, [_audio_stream(out, spec.audio[0])], spec)
     return path
+
+
+def add_hdr_boxes(path: Path, *, tag: bytes) -> Path:
+    """Give an MP4/MOV whose index is at its end HDR10 metadata in its sample entry ``tag`` and nowhere else."""
+    units = [13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450]
+    mastering = b"".join(u.to_bytes(2, "big") for u in units) + (10_000_000).to_bytes(4, "big") + (1).to_bytes(4, "big")
+    boxes = _box(b"mdcv", mastering) + _box(b"clli", (1000).to_bytes(2, "big") + (400).to_bytes(2, "big"))
+    data = bytearray(path.read_bytes())
+    entry = data.index(tag, data.index(b"stsd")) - 4
+    end = entry + int.from_bytes(data[entry : entry + 4], "big")
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+        _grow(data, data.rindex(name, 0, entry) - 4, len(boxes))
+    _grow(data, entry, len(boxes))
+    data[end:end] = boxes
+    path.write_bytes(data)
+    return path
+
+
+def _box(name: bytes, payload: bytes) -> bytes:
+    return (len(payload) + 8).to_bytes(4, "big") + name + payload
+
+
+def _grow(data: bytearray, at: int, more: int) -> None:
+    size = int.from_bytes(data[at : at + 4], "big") + more
+    data[at : at + 4] = size.to_bytes(4, "big")

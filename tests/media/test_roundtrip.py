@@ -10,7 +10,8 @@ import pytest
 
 from tests.media import make
 from tests.media.make import Audio, Subtitle
-from tests.media.roundtrip import roundtrip
+from tests.media.roundtrip import join, roundtrip
+from waterz_spool import media
 
 X265 = "log-level=none"
 VFR = [i * 512 + (7000 if i > 10 else 0) + (i * i) % 100 for i in range(30)]
@@ -134,3 +135,21 @@ def test_it_survives(name: str, tmp_path: Path) -> None:
     trip = roundtrip(make.video(tmp_path / file, **spec), tmp_path / "work", container)
     exact = container != "mkv" or trip.info.time_base in ((1, 1000), (1, 90_000), (1, 25))
     assert ("pts equal" in trip.checks[0]) and (not exact or "tick" not in trip.checks[0])
+
+
+@pytest.mark.parametrize("container", ["mov", "mkv"])
+def test_hdr_that_only_the_container_knows_survives(container: str, tmp_path: Path) -> None:
+    spec: dict[str, Any] = {"codec": "prores_ks", "pix_fmt": "yuv422p10le", "frames": 4}
+    source = make.add_hdr_boxes(make.video(tmp_path / "a.mov", context=make.BT2020_PQ, **spec), tag=b"apcn")
+    trip = roundtrip(source, tmp_path / "work", container)
+    got = media.probe(trip.out)
+    assert got.codec == "prores" and got.content_light == (1000, 400)
+    assert got.mastering_display is not None and got.mastering_display[9] == (10_000_000, 10_000)
+
+
+def test_a_result_is_named_by_no_one_but_its_caller(tmp_path: Path) -> None:
+    """Whatever temporary name the result is written under, its container is the one that was asked for."""
+    trip = roundtrip(make.video(tmp_path / "a.mp4", frames=5), tmp_path / "work")
+    join(trip, tmp_path / ".tmp-result.part")
+    assert trip.verify(tmp_path / ".tmp-result.part")
+    assert "mp4" in media.probe(tmp_path / ".tmp-result.part").container

@@ -20,6 +20,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from waterz_spool.errors import VerificationError
+from waterz_spool.media.container import is_mov
 from waterz_spool.media.encode import TICK_MS
 from waterz_spool.media.mux import Output, cannot_hold
 from waterz_spool.media.source import is_payload, open_source
@@ -177,13 +178,13 @@ def _write(out: Path, segments: Sequence[Path], counts: Sequence[int], timing: _
         output.start()
         video = _video_packets(segments, counts, timing, Fraction(*job.info.time_base))
         others = _other_packets(container, job.info, output)
-        for packet, stream in _merge(video, _samples(others, output) if job.sample else others, output.video):
+        for packet, stream in _merge(video, _samples(others, output, job) if job.sample else others, output.video):
             packet.stream = stream
             output.container.mux(packet)
 
 
-def _samples(others: Iterator[tuple[Packet[Any], Any]], output: Output) -> Iterator[tuple[Packet[Any], Any]]:
-    """The first packet of every stream, and a stand-in for texts that begin late and for streams without packets."""
+def _samples(others: Iterator[tuple[Packet[Any], Any]], output: Output, job: _Job) -> Iterator[tuple[Packet[Any], Any]]:
+    """The first packet of every stream; in MP4, which drops empty tracks, a stand-in for texts that begin late."""
     missing = {stream.index: stream for stream in output.by_index.values() if stream.type != "attachment"}
     for number, (packet, stream) in enumerate(islice(others, _MOST_SAMPLED)):
         if missing.pop(stream.index, None) is not None:
@@ -191,7 +192,7 @@ def _samples(others: Iterator[tuple[Packet[Any], Any]], output: Output) -> Itera
         patient = any(other.type in ("audio", "video") for other in missing.values())
         if not missing or (number > _SAMPLED and not patient):
             break
-    for stream in missing.values():
+    for stream in missing.values() if is_mov(job.settings.container) else ():
         packet = Packet(b"\0\0\0\0")
         packet.pts, packet.dts, packet.duration, packet.time_base = 0, 0, 1, Fraction(1, 1000)
         yield packet, stream
