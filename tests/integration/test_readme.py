@@ -1,0 +1,61 @@
+"""The README's commands, run as they stand; every command and option it names exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from click.testing import CliRunner
+
+from tests.integration.conftest import as_json
+from waterz_spool.cli import commands
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def console_lines():
+    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_the_commands_of_the_readme_work_in_order(clip, cli, tmp_path):
+    (tmp_path / "video.mp4").write_bytes(clip.video.read_bytes())
+    cv2.imwrite(str(tmp_path / "mask.png"), clip.mask)
+    script = "\n".join(["set -eux", *console_lines()]).replace("/shared/spool", str(tmp_path / "shared" / "spool"))
+    folder = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "XDG_STATE_HOME": str(tmp_path / "state")}
+    environment.pop("WATERZ_SPOOL_DIR", None)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("video.clean.mp4", "boxed.mp4", "masked.mp4", "cluster.mp4"):
+        assert (tmp_path / name).stat().st_size > 1000
+    (job,) = as_json(cli("--spool", tmp_path / "shared" / "spool", "--json", "status"))
+    assert job["state"] == "done"
+
+
+@pytest.mark.parametrize("command", sorted({line for line in re.findall(r"`waterz-spool ([a-z]+)", README)}))
+def test_every_command_the_readme_names_exists(command):
+    assert CliRunner().invoke(commands, [command, "--help"]).exit_code == 0
+
+
+def test_every_option_the_readme_names_exists():
+    helps = "".join(
+        CliRunner().invoke(commands, [name, "--help"]).output
+        for name in commands.list_commands(None)  # type: ignore[arg-type]
+    )
+    helps += CliRunner().invoke(commands, ["--help"]).output
+    for option in set(re.findall(r"`(--[a-z-]+)", README)):
+        assert option in helps, option
+
+
+def test_files_the_readme_links_exist():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
