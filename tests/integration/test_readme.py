@@ -41,7 +41,7 @@ def test_the_commands_of_the_readme_work_in_order(clip, cli, tmp_path):
     assert job["state"] == "done"
 
 
-@pytest.mark.parametrize("command", sorted({line for line in re.findall(r"`waterz-spool ([a-z]+)", README)}))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`waterz-spool ([a-z]+)", README))))
 def test_every_command_the_readme_names_exists(command):
     assert CliRunner().invoke(commands, [command, "--help"]).exit_code == 0
 

@@ -15,8 +15,8 @@ from waterz_spool.stages.worker import Limits, StopFlag, Worker
 
 NAMES = [
     "vfr with a gap", "23.976", "rotation 90", "rotation 180 mkv", "10-bit 4:2:2", "hdr10 mp4", "webm",
-    "odd size 4:2:0", "gray", "ffv1 rgb", "alpha", "everything mkv", "everything mp4", "one frame", "prores hq", "full range",
-    "non-zero start", "avi to mkv", "anamorphic",
+    "odd size 4:2:0", "gray", "ffv1 rgb", "alpha", "everything mkv", "everything mp4", "one frame", "prores hq",
+    "full range", "non-zero start", "avi to mkv", "anamorphic",
 ]  # fmt: skip
 BOX = (18, 8, 24, 16)
 
