@@ -12,6 +12,7 @@ from tests.media import make
 from tests.media.make import Audio, Subtitle
 from tests.media.roundtrip import join, roundtrip
 from waterz_spool import media
+from waterz_spool.media.source import side_data
 
 X265 = "log-level=none"
 VFR = [i * 512 + (7000 if i > 10 else 0) + (i * i) % 100 for i in range(30)]
@@ -44,6 +45,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "audio starts late": ("a.mp4", {"audio": [Audio(start=24_000)]}),
     "width 874": ("a.mp4", {"size": (874, 66), "frames": 8}),
     "odd size": ("a.mkv", {"size": (97, 65), "pix_fmt": "yuv444p", "frames": 8}),
+    "odd size to vp9 to mp4": ("a.mkv", {"size": (97, 65), "codec": "rawvideo", "frames": 8}),
     "odd size 4:2:0": ("a.webm", {"size": (97, 65), "codec": "libvpx-vp9", "frames": 8}),
     "10-bit 4:2:2": ("a.mkv", {"pix_fmt": "yuv422p10le"}),
     "10-bit hevc": ("a.mp4", {**HDR, "frames": 12, "options": {"x265-params": X265}}),
@@ -131,7 +133,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_it_survives(name: str, tmp_path: Path) -> None:
     file, spec = CASES[name]
-    container = name.split(" to ")[1] if " to " in name else None
+    container = name.rsplit(" to ", maxsplit=1)[-1] if " to " in name else None
     trip = roundtrip(make.video(tmp_path / file, **spec), tmp_path / "work", container)
     exact = container != "mkv" or trip.info.time_base in ((1, 1000), (1, 90_000), (1, 25))
     assert ("pts equal" in trip.checks[0]) and (not exact or "tick" not in trip.checks[0])
@@ -139,12 +141,12 @@ def test_it_survives(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("container", ["mov", "mkv"])
 def test_hdr_that_only_the_container_knows_survives(container: str, tmp_path: Path) -> None:
-    spec: dict[str, Any] = {"codec": "prores_ks", "pix_fmt": "yuv422p10le", "frames": 4}
-    source = make.add_hdr_boxes(make.video(tmp_path / "a.mov", context=make.BT2020_PQ, **spec), tag=b"apcn")
+    spec: dict[str, Any] = {"codec": "prores_ks", "pix_fmt": "yuv422p10le", "frames": 4, "options": {"profile": "3"}}
+    source = make.add_hdr_boxes(make.video(tmp_path / "a.mov", context=make.BT2020_PQ, **spec), tag=b"apch")
     trip = roundtrip(source, tmp_path / "work", container)
     got = media.probe(trip.out)
     assert got.codec == "prores" and got.content_light == (1000, 400)
-    assert got.mastering_display is not None and got.mastering_display[9] == (10_000_000, 10_000)
+    assert got.mastering_display is not None and Fraction(*got.mastering_display[9]) == 1000
 
 
 def test_a_result_is_named_by_no_one_but_its_caller(tmp_path: Path) -> None:
@@ -153,3 +155,19 @@ def test_a_result_is_named_by_no_one_but_its_caller(tmp_path: Path) -> None:
     join(trip, tmp_path / ".tmp-result.part")
     assert trip.verify(tmp_path / ".tmp-result.part")
     assert "mp4" in media.probe(tmp_path / ".tmp-result.part").container
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["passed through", "composited"])
+def test_closed_captions_in_the_picture_stream_survive(changed: bool, tmp_path: Path) -> None:
+    """CEA-708 captions (A/53 part 4, in an SEI message) ride with the frames into the new bitstream."""
+    source = make.add_captions(make.video(tmp_path / "a.h264", frames=10, options={"aud": "0"}))
+    info = media.probe(source)
+    settings = media.encode_settings(info, container="mkv")
+    with media.SegmentEncoder(tmp_path / "segment", settings, info) as encoder:
+        for frame in media.decode(source, info):
+            encoder.write(frame, media.planes(frame) if changed else None)
+    wanted = [side_data(f.picture, "A53_CC") for f in media.decode(source, info)]
+    got = [
+        side_data(f.picture, "A53_CC") for f in media.decode(tmp_path / "segment", media.probe(tmp_path / "segment"))
+    ]
+    assert got == wanted and all(wanted) and len(set(wanted)) > 5

@@ -74,7 +74,8 @@ _FAMILY = {
     "mjpeg": ("mjpeg",),
     **dict.fromkeys(("ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"), ("ffv1",)),
 }
-_OTHERS = ("libx264", "libx264rgb", "libx265")
+_OTHERS = ("libx264", "libx264rgb", "libx265", "libvpx-vp9")  # the last one for odd sizes, which the others refuse
+_WHOLE_CHROMA = ("libx264", "libx264rgb", "libx265")
 _PRORES = {
     "Proxy": ("0", "apco"),
     "LT": ("1", "apcs"),
@@ -161,6 +162,8 @@ def _pix_fmt(name: str, info: VideoInfo, work: WorkFormat) -> str | None:
             where=name,
             todo="install PyAV from PyPI (pip install av), or choose another --codec",
         ) from error
+    if name in _WHOLE_CHROMA and (info.width % (1 << work.shift_x) or info.height % (1 << work.shift_y)):
+        return None
     offered = [f.name for f in encoder.video_formats or ()]
     if name == "libx264":  # its gray is decoded as 4:2:0
         offered = [f for f in offered if not f.startswith("gray")]
@@ -271,7 +274,7 @@ def _canonical(name: str) -> str:
 
 def _no_format(info: VideoInfo, encoder: str) -> InputError:
     return InputError(
-        f"{encoder} cannot hold pixel format {info.pix_fmt} ({info.codec}) without loss",
+        f"{encoder} cannot hold {info.pix_fmt} pictures of {info.width}x{info.height} ({info.codec}) without loss",
         where=info.pix_fmt,
         todo="use --codec ffv1 and an output in .mkv, which hold it losslessly",
     )
