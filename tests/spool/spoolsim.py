@@ -252,9 +252,9 @@ class SimOps(FileOps):
             if source not in self.server.files:
                 raise FileNotFoundError(errno.ENOENT, "absent", str(source))
             self.server.add_file(target, self.server.files[source])
-            if self.server.clock.now >= 0:
-                self.absent_since.setdefault(target, self.absent_since.get(target, -1e9))
 
+        if target not in self.server.files:
+            self.absent_since[target] = self.server.clock.now  # clients look the name up first, and remember
         self._mutate("link", target, apply)
 
     def unlink(self, path: Path) -> None:

@@ -21,7 +21,7 @@ GENEROUS = Budget(failed=50, lost_hosts=50, lost=50)
 LEVELS = {
     "calm": {},
     "stale": {"stale": 0.5},
-    "lossy": {"lost_reply": 0.2, "stale": 0.3},
+    "lossy": {"lost_reply": 0.3, "stale": 0.7},
     "broken": {"error": 0.1, "lost_reply": 0.1, "stale": 0.3, "full": 0.1},
 }
 faults = st.builds(
@@ -51,13 +51,13 @@ class Worker:
     def alive(self) -> bool:
         return not self.ops.dead
 
-    def step(self, segments: int) -> None:
-        """Acquire, or work on what is held."""
+    def step(self, segments: int, *, hasty: bool = False) -> None:
+        """Acquire, or work on what is held; a hasty worker has just asked whether to stop and does not ask again."""
         if self.claim is None:
             self.claim = self.session.next()
             return
         claim, self.claim = self.claim, None
-        if claim.must_stop():
+        if not hasty and claim.must_stop():
             claim.released("asked to stop")
             return
         try:
@@ -114,18 +114,18 @@ class SpoolMachine(RuleBasedStateMachine):
         for who, fault in plan:
             self.a_worker_steps(who, fault)
 
-    def step(self, worker: Worker, fault: tuple[str, int, int, int]) -> None:
+    def step(self, worker: Worker, fault: tuple[str, int, int, int], *, hasty: bool = False) -> None:
         level, seed, crash, interleave = fault
         random = Random(seed)
         others = [other for other in self.living() if other is not worker]
         other = (lambda: self.plain_step(random.choice(others))) if others else None
         worker.ops.begin(Faults(random, crash_at=crash, interleave_at=interleave, other=other, **LEVELS[level]))
-        self.plain_step(worker)
+        self.plain_step(worker, hasty=hasty)
         worker.ops.begin(Faults())
 
-    def plain_step(self, worker: Worker) -> None:
+    def plain_step(self, worker: Worker, *, hasty: bool = False) -> None:
         try:
-            worker.step(self.segments)
+            worker.step(self.segments, hasty=hasty)
         except SimCrash:
             assert worker.ops.dead
 
@@ -141,6 +141,21 @@ class SpoolMachine(RuleBasedStateMachine):
         if living:
             worker = living[who % len(living)]
             worker.frozen = not worker.frozen
+
+    @rule(who=st.integers(0, 3), steps=st.integers(0, 30), fault=faults)
+    def a_zombie_returns(self, who: int, steps: int, fault: tuple[str, int, int, int]) -> None:
+        """A worker stops in the middle of its work, others go on for longer than a lease, it wakes and goes on."""
+        holders = [worker for worker in self.living() if worker.claim is not None]
+        if not holders:
+            return
+        zombie = holders[who % len(holders)]
+        zombie.frozen = True
+        others = [worker for worker in self.living() if worker is not zombie] or [self.spawn()]
+        for number in range(steps):
+            self.plain_step(others[number % len(others)])
+            self.time_passes(1)
+        zombie.frozen = False
+        self.step(zombie, fault, hasty=True)
 
     @rule(seconds=st.integers(1, 8))
     def time_passes(self, seconds: int) -> None:

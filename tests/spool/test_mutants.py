@@ -1,0 +1,94 @@
+"""The simulation bites: each dangerous change of the protocol, made here on purpose, turns it red."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from spoolsim import SimOps
+from test_simulation import SpoolMachine
+
+from waterz_spool.spool import Claim, Session
+from waterz_spool.spool.joblog import JobLog
+from waterz_spool.spool.recovery import Recovery
+from waterz_spool.spool.snapshot import Snapshot
+
+SEARCH = settings(
+    max_examples=1500,
+    derandomize=True,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def link_that_replaces(self: SimOps, source: Path, target: Path) -> None:
+    """Rename instead of link: the last outcome wins."""
+    if target.name.endswith(".end") and target in self.server.files and source in self.server.files:
+        self._enter("link", target)
+        self.server.files[target] = self.server.files[source]
+        return
+    ORIGINAL_LINK(self, source, target)
+
+
+def claims_without_outcome(self: Snapshot):
+    """Steal a claim that has no outcome: two owners of one task."""
+    for task, attempt in ORIGINAL_CLAIMABLE(self):
+        yield task, attempt
+    for task, attempt in self.running():
+        yield task, attempt + 1
+
+
+def one_name_for_all(self: Claim, suffix: str, *, stem: str | None = None) -> Path:
+    """One output name for all attempts."""
+    return self.job.layout.outputs(self.task) / f"out.{self.tag[:0]}shared{suffix}"
+
+
+def no_name_check(self: Claim, path: Path) -> Path:
+    return path
+
+
+def done_by_marker(self: Snapshot) -> bool:
+    """Final as soon as the segments exist, whatever their outcome."""
+    return self.segments is not None and len(self.view.ready) == self.segments
+
+
+ORIGINAL_LINK = SimOps.link
+ORIGINAL_CLAIMABLE = Snapshot.claimable
+
+MUTANTS = {
+    "outcome replaced": [(SimOps, "link", link_that_replaces)],
+    "claim stolen without outcome": [(Snapshot, "claimable", claims_without_outcome)],
+    "shared output name": [(Claim, "output", one_name_for_all), (Claim, "_own", no_name_check)],
+    "no adoption": [(Session, "_adopt", lambda self: None)],
+    "no revocation": [(Recovery, "revoke_stale", lambda self, snapshots, wait_s: False)],
+    "final before all are done": [(Snapshot, "complete", done_by_marker)],
+    "damage not noticed": [(Claim, "_unsound", lambda self, index, end: "")],
+    "cancel not decided": [(JobLog, "put_commit", lambda self, record: record)],
+    "outcome forgotten": [(Session, "_settle", lambda self: None)],
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_caught(name: str) -> None:
+    patches = [
+        mock.patch(f"{target}.{attribute}", new)
+        if isinstance(target, str)
+        else mock.patch.object(target, attribute, new)
+        for target, attribute, new in MUTANTS[name]
+    ]
+    for patch in patches:
+        patch.start()
+    try:
+        with pytest.raises(Exception) as caught:
+            run_state_machine_as_test(SpoolMachine, settings=SEARCH)
+        print(f"{name}: {str(caught.value).splitlines()[0]}")
+    finally:
+        for patch in patches:
+            patch.stop()
