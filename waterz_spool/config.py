@@ -107,7 +107,7 @@ class EncodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The loop that claims and works."""
 
-    workers: Annotated[int, _opt("local workers of `run`; 0: one per two cores", "processes", ge=0, le=1024)] = 0
+    workers: Annotated[int, _opt("local workers of `run`; 0: one per GPU or two cores", "processes", ge=0, le=1024)] = 0
     idle_timeout_s: Annotated[float, _opt("an idle worker exits after this; 0: never", "s", ge=0, le=604800)] = 300.0
     finalize_by: Annotated[
         Literal["any", "watch"], _opt("who joins and publishes a finished job: any worker, or `watch` alone")

@@ -41,6 +41,15 @@ _OPTIONS: list[Callable[[Any], Any]] = [
 ]
 
 
+def _worker_count(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """A number of workers, or ``auto``, which is 0."""
+    if value is None or value == "auto":
+        return None if value is None else 0
+    if not value.isdecimal():
+        raise click.BadParameter(f"{value!r} is neither a number nor auto", ctx, param)
+    return int(value)
+
+
 def _order_options(command: Any) -> Any:
     for option in reversed(_OPTIONS):
         command = option(command)
@@ -95,17 +104,23 @@ def _check_output(videos: tuple[Path, ...], output: str) -> None:
 @click.command("run")
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_order_options
-@click.option("--workers", type=click.IntRange(min=0), help="Local worker processes; 0: one per two cores.")
+@click.option(
+    "--workers",
+    callback=_worker_count,
+    metavar="N|auto",
+    help="Local workers; auto: one per GPU, else one per two cores.",
+)
+@click.option("--requeue", is_flag=True, help="In Slurm: be queued again when stopped before the work is done.")
 @click.option("--keep", is_flag=True, help="Keep the job's files in the private spool after success.")
 @shared_options
-def run_command(settings: Settings, videos: tuple[Path, ...], keep: bool, **given: Any) -> None:
+def run_command(settings: Settings, videos: tuple[Path, ...], keep: bool, requeue: bool, **given: Any) -> None:
     """Do the whole thing here: prepare, local workers, finalize. Running it again continues where it stopped."""
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
     failures: list[WaterzError] = []
     for video in videos:
         try:
-            _run_one(settings, video, order, config, keep=keep)
+            _run_one(settings, video, order, config, keep=keep, requeue=requeue)
         except WaterzError as error:
             if len(videos) == 1:
                 raise
@@ -115,9 +130,22 @@ def run_command(settings: Settings, videos: tuple[Path, ...], keep: bool, **give
         raise JobFailedError(f"{len(failures)} of {len(videos)} videos failed", todo="see the errors above")
 
 
-def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, keep: bool) -> None:
+def _done(job: Any) -> int:
+    return sum(task.kind == "done" for task in job.state().tasks)
+
+
+def _come_back(stop: Interrupted, *, useful: bool) -> None:
+    """In Slurm: be queued again, to go on where this stopped."""
+    from waterz_spool.launch.allocation import Allocation
+
+    allocation = Allocation.of_this_process()
+    if allocation is not None and allocation.come_back(stop.number, useful=useful):
+        stop.code = 75
+
+
+def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, keep: bool, requeue: bool) -> None:
     from waterz_spool.launch.follow import Progress, result_path, run_local
-    from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers
+    from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers, visible_gpus
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
     from waterz_spool.report.status import summary
@@ -129,25 +157,45 @@ def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, kee
         job.retry(None)
     if job.state().paused:
         job.resume()
-    count = config.worker.workers or default_workers()
+    gpus = visible_gpus() if config.restore.engine in ("auto", "propainter") else ()
+    count = config.worker.workers or len(gpus) or default_workers()
     threads = config.worker.restore_threads or default_threads(count)
-    workers = LocalWorkers(spool.root, [job.id], count=count, threads=threads, config_file=settings.config_file)
-    with _interruptible():
-        run_local(job, workers, Progress(terminal=on_terminal()))
+    workers = LocalWorkers(
+        spool.root, [job.id], count=count, threads=threads, gpus=gpus, config_file=settings.config_file
+    )
+    done = _done(job)
+    try:
+        with _interruptible():
+            run_local(job, workers, Progress(terminal=on_terminal()))
+    except Interrupted as stop:
+        if requeue:
+            _come_back(stop, useful=_done(job) > done)
+        raise
     path = result_path(job)
     settings.emit(summary(job), f"{path}")
     if shared is None and not keep:
         spool.clean(older_than_s=0.0, states=("done",), jobs=[job.id], dry_run=False)
 
 
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Interrupted(SystemExit):
+    """A signal ended the command; 75 (try again) when it was a scheduler's warning."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(75 if number in (signal.SIGUSR1, signal.SIGUSR2) else 128 + number)
+        self.number = number
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command like Ctrl-C: claims are handed back first."""
+    """SIGTERM, SIGHUP and a scheduler's warning end the command like Ctrl-C: claims are handed back first."""
 
     def stop(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
+        raise Interrupted(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    before = {number: signal.signal(number, stop) for number in _ENDING}
     try:
         yield
     finally:

@@ -29,6 +29,15 @@ def default_threads(workers: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // max(1, workers))
 
 
+def visible_gpus() -> tuple[str, ...]:
+    """GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; asks the kernel, not a library."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return tuple(name for name in named.split(",") if name.strip() and not name.startswith("-"))
+    folder = Path("/proc/driver/nvidia/gpus")
+    return tuple(str(index) for index, _ in enumerate(folder.iterdir())) if folder.is_dir() else ()
+
+
 class LocalWorkers:
     """A handful of `waterz-spool worker` processes for some jobs of one spool.
 
@@ -37,6 +46,7 @@ class LocalWorkers:
         jobs: Ids of the jobs they may work on.
         count: How many run at a time.
         threads: Threads of each one's restorer.
+        gpus: Names of the GPUs to share among them, each to as few workers as possible; none is no choice.
         config_file: Configuration file to hand on.
         restarts: How many workers that died are replaced in all.
     """
@@ -48,45 +58,38 @@ class LocalWorkers:
         *,
         count: int,
         threads: int,
+        gpus: tuple[str, ...] = (),
         config_file: Path | None = None,
         restarts: int = 20,
     ) -> None:
         options = ["--spool", str(root), *(["--config", str(config_file)] if config_file else [])]
         names = [part for job in jobs for part in ("--job", job)]
-        self._command = [
-            sys.executable,
-            "-m",
-            "waterz_spool",
-            *options,
-            "worker",
-            "--quiet",
-            "--drain",
-            *_STAGES,
-            *names,
-        ]
+        self._command = [sys.executable, "-m", "waterz_spool", *options, "worker", "--quiet", "--drain", *names]
+        self._command += _STAGES
         self._command += ["--threads", str(threads)]
         self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
         self._running: list[subprocess.Popen[bytes]] = []
+        self._gpus = gpus
+        self._on: dict[int, str] = {}  # GPU of each living worker
         self._count = count
         self._restarts = restarts
 
     def start(self) -> None:
         """Start all workers."""
-        self._running = [self._spawn() for _ in range(self._count)]
+        for _ in range(self._count):
+            self._running.append(self._spawn())
 
     def tend(self) -> int:
         """Replace workers that were killed or crashed; returns how many run."""
-        kept = []
-        for process in self._running:
-            code = process.poll()
-            if code is None:
-                kept.append(process)
-            elif code != 0 and self._restarts > 0:
-                log.warning("worker %d ended with %d, starting another", process.pid, code)
+        ended = [process for process in self._running if process.poll() is not None]
+        self._running = [process for process in self._running if process.returncode is None]
+        for process in ended:
+            self._on.pop(process.pid)
+            if process.returncode != 0 and self._restarts > 0:
+                log.warning("worker %d ended with %d, starting another", process.pid, process.returncode)
                 self._restarts -= 1
-                kept.append(self._spawn())
-        self._running = kept
-        return len(kept)
+                self._running.append(self._spawn())
+        return len(self._running)
 
     def stop(self, *, grace_s: float = 20.0) -> None:
         """Ask all workers to hand their claims back and end; kill what does not within ``grace_s``."""
@@ -101,7 +104,20 @@ class LocalWorkers:
         self._running = []
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        gpu = self._free_gpu()
         # Own process groups: Ctrl-C reaches the parent alone, which hands it on once.
-        return subprocess.Popen(
-            self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0
+        process = subprocess.Popen(
+            self._command,
+            env=self._environment | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            process_group=0,
         )
+        self._on[process.pid] = gpu
+        return process
+
+    def _free_gpu(self) -> str:
+        """The GPU with the fewest living workers."""
+        if not self._gpus:
+            return ""
+        return min(self._gpus, key=list(self._on.values()).count)

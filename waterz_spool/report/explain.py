@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from waterz_spool.report.status import clock, printable, speed
+from waterz_spool.report.status import clock, printable, speed, worker_name
 from waterz_spool.spool import Job, JobState, TaskState
 
 
@@ -55,7 +55,9 @@ def explain_task(job: Job, state: JobState, task: TaskState) -> list[str]:
 def _where(job: Job, state: JobState, task: TaskState) -> str:
     if task.kind == "running":
         owner = job.log.owner(task.task, task.attempt)
-        return f"running: attempt {task.attempt}" + (f" on {printable(owner.host)}, pid {owner.pid}" if owner else "")
+        return f"running: attempt {task.attempt}" + (
+            f" on {printable(worker_name(owner.host, owner.slurm))}, pid {owner.pid}" if owner else ""
+        )
     if task.kind == "ready":
         busy = sum(other.kind == "running" for other in state.tasks)
         return f"waiting: all {busy} workers are busy" if busy else "waiting: no worker runs"

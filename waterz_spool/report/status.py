@@ -14,6 +14,15 @@ _SAMPLE = 16
 """Outcomes read to learn the speed; a status must not open a file per segment."""
 
 
+_OWNERS = 64
+
+
+def worker_name(host: str, slurm: str) -> str:
+    """A worker as status shows it: its node, and its Slurm job or array task if it is one."""
+    job = slurm.rpartition("/")[2].rpartition(".")[0]
+    return f"{host}:{job}" if job else host
+
+
 class Speed(msgspec.Struct, frozen=True):
     """What the newest finished segments tell: frames per second of the whole job, seconds left, who works."""
 
@@ -38,7 +47,8 @@ def clock(seconds: float | None) -> str:
 def speed(job: Job, state: JobState) -> Speed:
     """Speed, time left and hosts at work, from a sample of outcomes."""
     running = [task for task in state.tasks if task.kind == "running"]
-    hosts = [owner.host for task in running[:64] if (owner := job.log.owner(task.task, task.attempt))]
+    owners = [owner for task in running[:_OWNERS] if (owner := job.log.owner(task.task, task.attempt))]
+    hosts = [worker_name(owner.host, owner.slurm) for owner in owners]
     results = _sample(job, state)
     if not results or not running or state.segments is None:
         return Speed(0.0, None, tuple(hosts))
@@ -146,10 +156,16 @@ def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     )
 
 
+def _worker(job: Job, task: TaskState) -> dict[str, str] | None:
+    owner = job.log.owner(task.task, task.attempt)
+    return {"task": str(task.task), "host": owner.host, "slurm": owner.slurm} if owner else None
+
+
 def summary(job: Job) -> dict[str, object]:
     """A job as plain data for --json."""
     state = job.state()
     record = job.published()
+    running = [task for task in state.tasks if task.kind == "running"]
     data: dict[str, object] = {
         "job": job.id,
         "name": job.name,
@@ -157,6 +173,7 @@ def summary(job: Job) -> dict[str, object]:
         "segments": state.segments,
         "counts": state.counts,
         "output": record.path if record else None,
+        "workers": [worker for task in running if (worker := _worker(job, task))],
     }
     if state.reasons:
         data["reasons"] = state.reasons
