@@ -52,11 +52,11 @@ def plan_attention(token_mask: Tensor) -> AttentionPlan:
 
 @lru_cache(maxsize=16)
 def rolled_positions(padded: tuple[int, int]) -> Tensor:
-    """Flat token position behind each of the 4*45 rolled slots of every window: [windows,180] int64, on the CPU."""
+    """Where the 4*45 rolled slots of every window come from: [windows,180] int64 positions in window order."""
     rows, columns = padded
-    position = torch.arange(rows * columns).reshape(1, rows, columns, 1)
-    rolled = [to_windows(position.roll(shift, dims=(1, 2)))[0, :, :, 0] for shift in SHIFTS]
-    return torch.cat(rolled, dim=1)
+    grid = torch.arange(rows * columns).reshape(1, -1, WINDOW_TOKENS, 1)
+    position = from_windows(grid, padded)  # (1, rows, columns, 1): the position in window order of each place
+    return torch.cat([to_windows(position.roll(shift, dims=(1, 2)))[0, :, :, 0] for shift in SHIFTS], dim=1)
 
 
 def to_windows(x: Tensor) -> Tensor:
@@ -107,17 +107,17 @@ class SparseWindowAttention(nn.Module):
         rows, columns = z.shape[1:3]
         # padded tokens are zero here and carry the biases as key and value: they take part, by design
         z = F.pad(z, (0, 0, 0, plan.padded[1] - columns, 0, plan.padded[0] - rows))
-        q, k, v = to_windows(self.query(z[:queries])), self.key(z), self.value(z)
+        windows = to_windows(z)  # (T, windows, 45, 512)
+        q, k, v = self.query(windows[:queries]), self.key(windows), self.value(windows)
         out = torch.empty_like(q)
         if len(plan.free):
-            own = (to_windows(k[:queries])[:, plan.free], to_windows(v[:queries])[:, plan.free])
-            out[:, plan.free] = _attend_alone(q[:, plan.free], *own)
+            out[:, plan.free] = _attend_alone(*(x[:queries, plan.free] for x in (q, k, v)))
         if len(plan.masked):
             pooled = self._pooled(z[parity::2])
             keys = self._gather(k[parity::2], plan, pooled[0])
             values = self._gather(v[parity::2], plan, pooled[1])
             out[:, plan.masked] = _attend_across(q[:, plan.masked], keys, values)
-        return self.proj(from_windows(out, plan.padded)[:, :rows, :columns])
+        return from_windows(self.proj(out), plan.padded)[:, :rows, :columns]
 
     def _pooled(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [S,P,512] of the pooled tokens of frames [S,rows,columns,512]."""
@@ -125,10 +125,10 @@ class SparseWindowAttention(nn.Module):
         return self.key(tokens), self.value(tokens)
 
     def _gather(self, x: Tensor, plan: AttentionPlan, pooled: Tensor) -> Tensor:
-        """Own, rolled and pooled entries of each masked window: [M,S*(45+148+P),512] from x [S,rows,columns,512]."""
+        """Own, rolled and pooled entries of each masked window: [M,S*(45+148+P),512] from x [S,windows,45,512]."""
         slots = rolled_positions(plan.padded).to(x.device)[plan.masked]
         slots = slots[:, self.valid_ind_rolled]  # (M, 148)
-        own = to_windows(x)[:, plan.masked]  # (S, M, 45, 512)
+        own = x[:, plan.masked]  # (S, M, 45, 512)
         rolled = x.flatten(1, 2)[:, slots]  # (S, M, 148, 512)
         shared = pooled[:, None].expand(-1, len(plan.masked), -1, -1)  # (S, M, P, 512)
         entries = torch.cat((own, rolled, shared), dim=2)

@@ -20,6 +20,7 @@ Variant = Literal["torchvision", "torch"]
 
 GROUPS = 16  # offset groups: consecutive blocks of input channels
 TAPS = 9
+SLAB_SAMPLES = 1 << 18  # samples per step of the twin: its temporaries stay in the cache
 
 
 @cache
@@ -86,34 +87,42 @@ def _deform_torch(x: Tensor, offset: Tensor, mask: Tensor, *, weight: Tensor, bi
     images = x.float().reshape(n, GROUPS, depth, height, width)
     # zero border on all sides and one spare row and column, so that clamped samples outside read only zeros
     table = F.pad(images, (1, 2, 1, 2)).permute(0, 1, 3, 4, 2).reshape(-1, depth)
-    rows, shares = _corners(offset, mask)
-    columns = F.embedding_bag(rows, table, per_sample_weights=shares, mode="sum")
-    columns = columns.reshape(n, height * width, GROUPS * TAPS * depth)
     # (O, C, 3, 3) -> (G*9*C/G, O): group slow, then tap, then channel within the group
-    kernel = weight.float().reshape(-1, GROUPS, depth, TAPS).permute(1, 3, 2, 0).reshape(columns.shape[-1], -1)
-    out = columns @ kernel + bias.float()  # (N, H*W, O)
-    return out.transpose(1, 2).reshape(n, -1, height, width).to(x.dtype)
+    kernel = weight.float().reshape(-1, GROUPS, depth, TAPS).permute(1, 3, 2, 0).reshape(channels * TAPS, -1)
+    slab = max(1, SLAB_SAMPLES // (n * width * GROUPS * TAPS))
+    parts = []
+    for top in range(0, height, slab):
+        rows = slice(top, min(height, top + slab))
+        index, shares = _corners(offset[:, :, rows], mask[:, :, rows], top=top, height=height)
+        columns = F.embedding_bag(index, table, per_sample_weights=shares, mode="sum")
+        columns = columns.reshape(n, rows.stop - top, width, channels * TAPS)
+        parts.append(columns @ kernel + bias.float())  # (N, slab, W, O)
+    return torch.cat(parts, dim=1).permute(0, 3, 1, 2).to(x.dtype)
 
 
-def _corners(offset: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Table rows and bilinear shares of the 4 corners of every sample: int32 and float32, both [N*H*W*16*9, 4]."""
-    n, _, height, width = offset.shape
-    # (N, 288, H, W) -> (2, N, H, W, G, 9)
-    moves = offset.float().reshape(n, GROUPS, TAPS, 2, height, width).permute(3, 0, 4, 5, 1, 2)
-    gate = mask.float().reshape(n, GROUPS, TAPS, height, width).permute(0, 3, 4, 1, 2)
+def _corners(offset: Tensor, mask: Tensor, *, top: int, height: int) -> tuple[Tensor, Tensor]:
+    """Table rows and bilinear shares of the 4 corners of every sample of some image rows, the first being ``top``.
+
+    Returns:
+        int32 and float32, both [N*rows*W*16*9, 4].
+    """
+    n, _, high, width = offset.shape
+    # (N, 288, rows, W) -> (2, N, rows, W, G, 9)
+    moves = offset.float().reshape(n, GROUPS, TAPS, 2, high, width).permute(3, 0, 4, 5, 1, 2)
+    gate = mask.float().reshape(n, GROUPS, TAPS, high, width).permute(0, 3, 4, 1, 2)
     tap = torch.arange(TAPS, device=offset.device)
-    rows = torch.arange(height, device=offset.device)[:, None, None, None] + (tap // 3 - 1)
-    columns = torch.arange(width, device=offset.device)[:, None, None] + (tap % 3 - 1)
-    y, x = (moves[0] + rows).clamp_(-1, height), (moves[1] + columns).clamp_(-1, width)
-    top, left = y.floor(), x.floor()
-    lower = gate * y.sub_(top)
+    row = torch.arange(top, top + high, device=offset.device)[:, None, None, None] + (tap // 3 - 1)
+    column = torch.arange(width, device=offset.device)[:, None, None] + (tap % 3 - 1)
+    y, x = (moves[0] + row).clamp_(-1, height), (moves[1] + column).clamp_(-1, width)
+    above, left = y.floor(), x.floor()
+    lower = gate * y.sub_(above)
     upper = gate - lower
     x.sub_(left)
     lower_right, upper_right = lower * x, upper * x
-    shares = torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), dim=-1)
+    shares = torch.stack((upper.sub_(upper_right), upper_right, lower.sub_(lower_right), lower_right), dim=-1)
     stride = width + 3
     plane = torch.arange(n * GROUPS, device=offset.device, dtype=torch.int32).reshape(n, 1, 1, GROUPS, 1)
-    first = (top.int() + 1) * stride + (left.int() + 1) + plane * ((height + 3) * stride)
+    first = (above.int() + 1) * stride + (left.int() + 1) + plane * ((height + 3) * stride)
     step = torch.tensor((0, 1, stride, stride + 1), device=offset.device, dtype=torch.int32)
     return (first[..., None] + step).reshape(-1, 4), shares.reshape(-1, 4)
 

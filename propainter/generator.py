@@ -48,10 +48,9 @@ class Encoder(nn.Module):
 
 def _concat_groupwise(first: Tensor, second: Tensor, groups: int) -> Tensor:
     """Channel blocks of two tensors interleaved: [first 0, second 0, first 1, second 1, ...]."""
-    n, _, h, w = first.shape
-    # (N, C, h, w) -> (N, groups, C/groups, h, w)
-    blocks = (x.reshape(n, groups, -1, h, w) for x in (first, second))
-    return torch.cat(tuple(blocks), dim=2).reshape(n, -1, h, w)
+    # (N, C, h, w) -> (N, h, w, groups, C/groups): no copy when channels are innermost in memory
+    blocks = [x.permute(0, 2, 3, 1).unflatten(-1, (groups, -1)) for x in (first, second)]
+    return torch.cat(blocks, dim=-1).flatten(3).permute(0, 3, 1, 2)
 
 
 class Generator(nn.Module):

@@ -31,7 +31,9 @@ class FusedUpdate:
 
     def __call__(self, hidden: Tensor, taps: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
         """New hidden state [N,128,h,w] and flow step [N,2,h,w] from correlation taps [N,324,h,w]."""
-        motion = self.motion(flow, taps)
+        # one channels-first tensor would make every concatenation after it channels-first, and copied again
+        motion = self.motion(flow.contiguous(memory_format=torch.channels_last), taps)
+        hidden = hidden.contiguous(memory_format=torch.channels_last)
         for gate in self.gates:
             hidden = gate(hidden, motion)
         return hidden, self.flow_head(hidden)
@@ -56,12 +58,13 @@ class FusedGate:
         self.weight_zr = varying[: 2 * HIDDEN].contiguous(memory_format=layout)
         self.weight_q = varying[2 * HIDDEN :].contiguous(memory_format=layout)
         share = F.conv2d(context, fixed.contiguous(memory_format=layout), bias, padding=self.padding)
-        self.share_zr, self.share_q = share[:, : 2 * HIDDEN], share[:, 2 * HIDDEN :]
+        self.share_zr = share[:, : 2 * HIDDEN].contiguous(memory_format=layout)
+        self.share_q = share[:, 2 * HIDDEN :].contiguous(memory_format=layout)
 
     def __call__(self, h: Tensor, motion: Tensor) -> Tensor:
-        """New hidden state [N,128,h,w] from hidden state and motion features [N,128,h,w]."""
-        zr = F.conv2d(torch.cat((h, motion), dim=1), self.weight_zr, padding=self.padding)
-        z, r = torch.sigmoid(zr + self.share_zr).split(HIDDEN, dim=1)
-        q = F.conv2d(torch.cat((r * h, motion), dim=1), self.weight_q, padding=self.padding)
-        q = torch.tanh(q + self.share_q)
-        return torch.lerp(h, q, z)  # (1 - z) h + z q
+        """New hidden state [N,128,h,w] from hidden state and motion features [N,128,h,w], channels last."""
+        both = torch.cat((h, motion), dim=1)
+        zr = F.conv2d(both, self.weight_zr, padding=self.padding).add_(self.share_zr).sigmoid_()
+        both[:, :HIDDEN] *= zr[:, HIDDEN:]  # r * h, in place of h
+        q = F.conv2d(both, self.weight_q, padding=self.padding).add_(self.share_q).tanh_()
+        return torch.lerp(h, q, zr[:, :HIDDEN])  # (1 - z) h + z q

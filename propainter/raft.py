@@ -185,7 +185,9 @@ def convex_upsample(flow: Tensor, mask: Tensor) -> Tensor:
         [N,2,8h,8w] in px of the fine grid.
     """
     n, _, h, w = flow.shape
-    weight = mask.reshape(n, 1, 9, 8, 8, h, w).softmax(dim=2)
-    near = F.unfold(8.0 * flow, 3, padding=1).reshape(n, 2, 9, 1, 1, h, w)  # (N, 2*9, h*w) -> neighbours apart
-    fine = (weight * near).sum(dim=2)  # (N, 2, 8, 8, h, w)
-    return fine.permute(0, 1, 4, 2, 5, 3).reshape(n, 2, 8 * h, 8 * w)
+    # (N, 576, h, w) -> (N*h*w, 9, 64): per coarse pixel, a small matrix
+    weight = mask.permute(0, 2, 3, 1).reshape(n * h * w, 9, 64).softmax(dim=1)
+    near = F.unfold(8.0 * flow, 3, padding=1)  # (N, 2*9, h*w)
+    near = near.transpose(1, 2).reshape(n * h * w, 2, 9)
+    fine = torch.bmm(near, weight).reshape(n, h, w, 2, 8, 8)
+    return fine.permute(0, 3, 1, 4, 2, 5).reshape(n, 2, 8 * h, 8 * w)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,22 +168,25 @@ def _read(file: WeightFile, path: Path) -> dict[str, Tensor]:
         raise _error("missing", file, path, "no such file")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (EOFError, RuntimeError, OSError) as error:
+    except (EOFError, RuntimeError, OSError, pickle.UnpicklingError, *_UNPICKLING_SLIPS) as error:
         kind: WeightsKind = "truncated" if _looks_cut(path, error) else "wrong"
-        raise _error(kind, file, path, f"cannot be read ({type(error).__name__})") from error
-    except (pickle.UnpicklingError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
-        kind = "truncated" if "truncated" in str(error) else "wrong"
-        raise _error(kind, file, path, f"is not a torch checkpoint ({type(error).__name__})") from error
+        raise _error(kind, file, path, f"is not a whole torch checkpoint ({type(error).__name__})") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise _error("wrong", file, path, "does not hold a plain dictionary of tensors")
     return state
 
 
+# what unpickling bytes that are no pickle may raise beside UnpicklingError, by the pickle module's own word
+_UNPICKLING_SLIPS = (ValueError, KeyError, AttributeError, IndexError, TypeError)
+
+
 def _looks_cut(path: Path, error: Exception) -> bool:
-    """Whether the file starts like a checkpoint and ends early: empty, or a zip without its directory."""
+    """Whether the file starts like a checkpoint and ends early: next to nothing, or a zip without its directory."""
     with path.open("rb") as stream:
         head = stream.read(4)
-    return isinstance(error, EOFError) or len(head) < 4 or head == b"PK\x03\x04" or "unexpected EOF" in str(error)
+    if head == b"PK\x03\x04":
+        return not zipfile.is_zipfile(path)
+    return len(head) < 4 or isinstance(error, EOFError) or "truncated" in str(error) or "unexpected EOF" in str(error)
 
 
 def _remap(file: WeightFile, state: dict[str, Tensor]) -> dict[str, Tensor]:
