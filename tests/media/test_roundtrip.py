@@ -11,6 +11,7 @@ import pytest
 from tests.media import make
 from tests.media.make import Audio, Subtitle
 from tests.media.roundtrip import join, roundtrip
+from tests.media.test_encode import ENCODERS
 from waterz_spool import media
 from waterz_spool.media.source import side_data
 
@@ -137,6 +138,23 @@ def test_it_survives(name: str, tmp_path: Path) -> None:
     trip = roundtrip(make.video(tmp_path / file, **spec), tmp_path / "work", container)
     exact = container != "mkv" or trip.info.time_base in ((1, 1000), (1, 90_000), (1, 25))
     assert ("pts equal" in trip.checks[0]) and (not exact or "tick" not in trip.checks[0])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_odd_frame_times_survive_in_every_codec(name: str, tmp_path: Path) -> None:
+    pts = [i * 37 + (900 if i > 5 else i % 3) for i in range(12)]
+    kind = ENCODERS[name]
+    source = make.video(
+        tmp_path / "a.mkv",
+        frames=12,
+        pts=pts,
+        time_base=Fraction(1, 1000),
+        codec="ffv1",
+        pix_fmt=kind.get("pix_fmt", "yuv420p").replace("yuvj", "yuv"),
+        context={**kind.get("context", {}), "colorspace": 5},  # JPEG has no other matrix
+    )
+    trip = roundtrip(source, tmp_path / "work", codec=kind.get("codec", "libx264"))
+    assert "pts equal" in trip.checks[0] and "tick" not in trip.checks[0] and trip.pts[:3] == (0, 38, 76)
 
 
 @pytest.mark.parametrize("container", ["mov", "mkv"])

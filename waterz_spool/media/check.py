@@ -42,7 +42,7 @@ def check_container(
     if lost and is_mov(settings.container):
         lost = min(lost, _lost(source, info, settings, drop, all_tags=True), key=len)
     if lost:
-        raise cannot_hold(settings.container, "; ".join(lost))
+        raise cannot_hold(f"{settings.container} with {settings.codec} video", "; ".join(lost))
 
 
 def needs_all_tags(source: Path, info: VideoInfo, settings: EncodeSettings, *, drop: Collection[int] = ()) -> bool:

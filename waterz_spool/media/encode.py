@@ -21,6 +21,10 @@ from waterz_spool.records import EncodeSettings, Ratio, VideoInfo
 
 TICK_MS = 100  # time of one frame in a segment file; join puts the true times back
 _MOST_REORDERED = 32  # frames; more than any codec reorders
+_MPEG2_RATES = [
+    *(Fraction(n * 1000, 1001) for n in (24, 30, 60)),
+    *(Fraction(n) for n in (24, 25, 30, 50, 60)),
+]
 _FORMATS = {"dnxhd": "mov"}
 
 
@@ -41,7 +45,7 @@ class SegmentEncoder:
     def __init__(self, path: Path, settings: EncodeSettings, info: VideoInfo, rate: Ratio | None = None) -> None:
         self._info = info
         self._settings = settings
-        self._tick = 1 / nominal_rate(info, rate)
+        self._tick = 1 / encoder_rate(settings.codec, nominal_rate(info, rate))
         self._intra = settings.codec in _FORMATS
         self._packets = 0
         self._container = av.open(str(Path(path).absolute()), "w", format=_FORMATS.get(settings.codec, "matroska"))
@@ -144,3 +148,8 @@ def nominal_rate(info: VideoInfo, rate: Ratio | None = None) -> Fraction:
     given = rate or info.average_rate
     value = Fraction(*given) if given else Fraction(25)
     return min(max(value, Fraction(1)), Fraction(1000)).limit_denominator(60_000)
+
+
+def encoder_rate(codec: str, rate: Fraction) -> Fraction:
+    """The nearest rate that the encoder accepts: MPEG-2 has a short list of them."""
+    return min(_MPEG2_RATES, key=lambda known: abs(known - rate)) if codec == "mpeg2video" else rate
