@@ -52,7 +52,7 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     chapters: int
     profile: str = ""  # the codec's own word, e.g. "HQ" for ProRes 422 HQ
     codec_tag: str = ""  # four characters, e.g. hvc1; empty when the container has none
-    counted_pts: bool = False  # the container times no frames (AVI, raw streams): pts is the frame index
+    counted_pts: bool = False  # the container times no frames (AVI, raw streams): pts is a count of frames
     display_matrix: tuple[int, ...] | None = None  # nine integers as in the file; rotation is its summary
     mastering_display: tuple[Ratio, ...] | None = None  # R, G, B, white as x, y each; then least, greatest cd/m2
     content_light: tuple[int, int] | None = None  # MaxCLL, MaxFALL in cd/m2

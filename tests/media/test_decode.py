@@ -112,12 +112,31 @@ def test_a_change_of_size_midway_is_an_error(tmp_path: Path) -> None:
     assert caught.value.exit_code == 4
 
 
+def test_a_change_to_interlaced_midway_is_an_error(tmp_path: Path) -> None:
+    first = make.video(tmp_path / "1.ts", frames=6)
+    options = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
+    second = make.video(tmp_path / "2.ts", frames=6, options=options, start=20)
+    path = tmp_path / "a.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    with pytest.raises(InputError, match="frame 6 is interlaced"):
+        list(media.decode(path, media.probe(path)))
+
+
 def test_time_stamps_that_go_back_are_an_error(tmp_path: Path) -> None:
     one = make.video(tmp_path / "1.ts", frames=6, codec="mpeg2video")
     path = tmp_path / "a.ts"
     path.write_bytes(one.read_bytes() * 2)
     with pytest.raises(InputError, match="no usable time stamp"):
         list(media.decode(path, media.probe(path)))
+
+
+def test_dropped_frames_of_an_avi_keep_their_time(tmp_path: Path) -> None:
+    """The muxer writes an empty chunk where the sound's lead-in moves the second frame."""
+    path = make.video(tmp_path / "a.avi", frames=12, codec="mpeg4", audio=[make.Audio("libmp3lame")])
+    info = media.probe(path)
+    pts = [f.pts for f in media.decode(path, info)]
+    assert pts == [0, *range(2, 13)] and info.counted_pts and info.time_base == (1, 25)
+    assert [f.pts for f in media.decode(path, info, start=3, stop=5, pts=pts)] == [4, 5]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi"])

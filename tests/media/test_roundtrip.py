@@ -123,6 +123,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ts to mkv": ("a.ts", {"audio": [Audio()]}),
     "ts to mp4": ("a.ts", {"audio": [Audio()]}),
     "avi to mkv": ("a.avi", {"codec": "mpeg4", "options": {"bf": "2"}, "audio": [Audio("libmp3lame")]}),
+    "avi with dropped frames to mp4": ("a.avi", {"codec": "mpeg4", "audio": [Audio("libmp3lame")]}),
     "avi h264 to mp4": ("a.avi", {}),
     "raw h264 to mkv": ("a.h264", {"rate": NTSC}),
     "mpeg program stream to mkv": ("a.mpg", {"codec": "mpeg2video", "options": {"bf": "2"}, "audio": [Audio("mp2")]}),

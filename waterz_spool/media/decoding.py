@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
-from waterz_spool.media.source import expected_packets, open_source
+from waterz_spool.media.source import expected_packets, has_places, open_source
 from waterz_spool.records import VideoInfo
 
 _STEPS_BACK_S = (0, 1, 4, 16, 64)
@@ -29,7 +29,8 @@ class Frame:
 
     Attributes:
         index: Zero-based decode order.
-        pts: Presentation time in ``info.time_base``; the index itself where the container times no frames.
+        pts: Presentation time in ``info.time_base``. Where the container times no frames (``info.counted_pts``): the
+            frame's place in an AVI, dropped frames counted; the index itself in a raw stream.
         picture: The ``av.VideoFrame``.
     """
 
@@ -114,7 +115,8 @@ def _decode_through(
     with open_source(path) as container:
         stream = _stream(container, info, threads)
         packets = _Packets(container, stream)
-        for frame in _checked(_pictures(packets, path), info, path):
+        places = packets.places if info.counted_pts and has_places(container) else None
+        for frame in _checked(_pictures(packets, path), info, path, places):
             count += 1
             if frame.index >= start:
                 if known is not None and frame.index - start < len(known):
@@ -198,12 +200,15 @@ class _Packets:
         self._packets = container.demux(stream)
         self._waiting = skip_to_key
         self.count = 0
+        self.places: list[int] = []
 
     def __iter__(self) -> Iterator[Packet[VideoStream]]:
         for packet in self._packets:
             self._waiting = self._waiting and not packet.is_keyframe
             end = packet.dts is None and not packet.size
             self.count += not end
+            if packet.size:
+                self.places.append(packet.dts if packet.dts is not None else len(self.places))
             # An empty packet (a dropped frame in AVI) would be taken for the end by the decoder.
             if not self._waiting and (packet.size or end):
                 yield packet
@@ -225,11 +230,18 @@ def _pictures(packets: _Packets, path: Path) -> Iterator[av.VideoFrame]:
         ) from error
 
 
-def _checked(pictures: Iterator[av.VideoFrame], info: VideoInfo, path: Path) -> Iterator[Frame]:
-    """Pictures as frames, with pts that strictly increase."""
+def _checked(
+    pictures: Iterator[av.VideoFrame], info: VideoInfo, path: Path, places: Sequence[int] | None
+) -> Iterator[Frame]:
+    """Pictures as frames, with pts that strictly increase.
+
+    In AVI the n-th picture shown takes the place of the n-th packet: places without a packet are dropped frames.
+    """
     before: int | None = None
     for index, picture in enumerate(pictures):
-        pts = index if info.counted_pts else picture.pts
+        pts = picture.pts
+        if info.counted_pts:
+            pts = index if places is None else next(iter(places[index : index + 1]), None)
         if pts is None or (before is not None and pts <= before):
             raise InputError(
                 f"frame {index} has no usable time stamp (after {before} comes {pts})",

@@ -210,5 +210,7 @@ def describe(stream: Any) -> str:
 
 def cannot_hold(container: str, what: str) -> InputError:
     """The error for what a container has no place for."""
-    advice = "give an output in .mkv" if not container.startswith("mkv") else "give an output in .mp4 or .mov, or remove it first"
-    return InputError(f".{container} cannot hold {what}", where=f"output .{container}", todo=advice)
+    other = ".mp4 or .mov, or remove it first" if container.startswith("mkv") else ".mkv"
+    return InputError(
+        f".{container} cannot hold {what}", where=f"output .{container}", todo=f"give an output in {other}"
+    )

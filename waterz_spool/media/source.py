@@ -106,11 +106,14 @@ def counted_rate(container: InputContainer, stream: VideoStream) -> Fraction | N
 def expected_packets(container: InputContainer, stream: VideoStream) -> int | None:
     """Video packets that a complete file must yield, where its index tells: MP4/MOV and AVI."""
     names = set(container.format.name.split(","))
-    if names & {"mov", "mp4"} and len(stream.index_entries):
+    if names & {"mov", "mp4", "avi"} and len(stream.index_entries):
         return sum(1 for entry in stream.index_entries if not entry.is_discard)
-    if "avi" in names and stream.frames:
-        return stream.frames
     return None
+
+
+def has_places(container: InputContainer) -> bool:
+    """Whether packets of a container that times no frames at least know their place: in AVI, with dropped frames."""
+    return container.format.name == "avi"
 
 
 def side_data(frame: av.VideoFrame, name: str) -> bytes | None:
