@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from spoolscene import Scene
 from spoolsim import SimOps
 from test_simulation import SpoolMachine
 
@@ -47,7 +48,7 @@ def claims_without_outcome(self: Snapshot):
 
 def one_name_for_all(self: Claim, suffix: str, *, stem: str | None = None) -> Path:
     """One output name for all attempts."""
-    return self.job.layout.outputs(self.task) / f"out.{self.tag[:0]}shared{suffix}"
+    return self.job.layout.outputs(self.task) / f"out.shared{suffix}"
 
 
 def no_name_check(self: Claim, path: Path) -> Path:
@@ -65,7 +66,6 @@ ORIGINAL_CLAIMABLE = Snapshot.claimable
 MUTANTS = {
     "outcome replaced": [(SimOps, "link", link_that_replaces)],
     "claim stolen without outcome": [(Snapshot, "claimable", claims_without_outcome)],
-    "shared output name": [(Claim, "output", one_name_for_all), (Claim, "_own", no_name_check)],
     "no adoption": [(Session, "_adopt", lambda self: None)],
     "no revocation": [(Recovery, "revoke_stale", lambda self, snapshots, wait_s: False)],
     "final before all are done": [(Snapshot, "complete", done_by_marker)],
@@ -75,6 +75,25 @@ MUTANTS = {
 }
 
 
+def test_a_shared_output_name_is_caught(scene: Scene) -> None:
+    """Directed: a worker stops while it writes, another succeeds it, the first one goes on writing."""
+
+    def late_write(job_id: str) -> list[str]:
+        job = scene.prepared(1, job_id=job_id)
+        zombie, other = scene.session("h1", jobs=[job_id]), scene.session("h2", jobs=[job_id])
+        claim = zombie.next()
+        assert claim is not None
+        path = claim.output(".bin")
+        scene.work(scene.wait_for(other, 20), 1)
+        path.write_bytes(b"late")
+        return [found.code for found in job.verify()]
+
+    assert late_write("sound") == []
+    with mock.patch.object(Claim, "output", one_name_for_all), mock.patch.object(Claim, "_own", no_name_check):
+        assert late_write("mutant") == ["I4"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_caught(name: str) -> None:
     patches = [

@@ -40,7 +40,7 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     On NFS or Lustre: beat_s 30, lease_s 180, poll_s 2, idle_s 30, backoff_s 5, locks "off" until measured.
     """
 
-    beat_s: float = 1.0  # between heartbeats
+    beat_s: float = 0.5  # between heartbeats
     lease_s: float = 15.0  # a heartbeat unchanged for so long is stale
     poll_s: float = 0.3  # between looks while idle, at first
     idle_s: float = 3.0  # between looks while idle, at most

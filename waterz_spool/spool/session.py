@@ -213,7 +213,9 @@ class Session:
         poll_s, most_s = self.spool.settings.poll_s, self.spool.settings.idle_s
         base_s = min(max(self._idle_s * 2, poll_s), max(most_s, poll_s))
         if self._recovery.watching:
-            base_s = min(base_s, max(self.spool.settings.lease_s / 4, poll_s))
+            settings = self.spool.settings
+            notice_s = settings.lease_s / 4 if settings.locks == "off" else settings.beat_s
+            base_s = min(base_s, max(notice_s, poll_s))
         self._idle_s = base_s * (0.75 + self._random.random() / 2)
 
     def _holding(self) -> bool:
@@ -282,6 +284,7 @@ class Session:
 
     def _begin(self, job: Job, task: Task, attempt: int) -> Claim:
         key = (job.id, task, attempt)
+        self._survey.outdate()
         number = self._executions[key] = self._executions.get(key, 0) + 1
         tag = f"{attempt}.{self.wid}" if number == 1 else f"{attempt}.{self.wid}-{number}"
         self.heart.note(job=job.id, task=str(task), k=attempt, fraction=0.0)
@@ -371,6 +374,7 @@ class Session:
         self._working.pop(key, None)
         self._pending.pop(key, None)
         self._ended.add(key)
+        self._survey.outdate()
         if not self._working:
             self.heart.note(job="", task="", k=0, fraction=0.0)
 

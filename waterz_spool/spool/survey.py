@@ -38,21 +38,35 @@ class Survey:
         self._all: set[str] = set()
         self._all_at = float("-inf")
         self._unsure = False
+        self._whole_at = float("-inf")  # when the last look over all jobs began
 
     def look(self, *, repair: bool = False) -> Iterator[tuple[Job, Snapshot]]:
         """Snapshots of jobs that may hold work, one by one; a job that cannot be read now is left out."""
         self.snapshots = {}
         self._unsure = False
+        self._whole_at = float("-inf")
+        now = self._clock.monotonic()
         for job_id in self._ids():
             if job_id in self._over:
                 continue
             snapshot = self._snapshot(job_id, repair)
             if snapshot is not None:
                 yield self.snapshots[job_id]
+        self._whole_at = now
+
+    def outdate(self) -> None:
+        """This worker changed something itself: the last look does not count any more."""
+        self._whole_at = float("-inf")
+
+    def _recent(self) -> list[tuple[Job, Snapshot]]:
+        """The last look if it went over all jobs less than a poll ago, else a new one."""
+        if self._clock.monotonic() - self._whole_at > self._spool.settings.poll_s:
+            return list(self.look())
+        return list(self.snapshots.values())
 
     def finished(self, *, final: bool) -> bool:
         """Whether, after a look at all jobs, none can ever be work for a worker that does or does not do final."""
-        for _, snapshot in self.look():
+        for _, snapshot in self._recent():
             state = snapshot.state()
             if state in ("done", "cancelled", "failed") or (state == "finalizing" and not final):
                 continue
@@ -61,7 +75,7 @@ class Survey:
 
     def unpublished(self) -> list[Job]:
         """Jobs that are to be published and, as far as can be seen, are not."""
-        return [job for job, snapshot in self.look() if snapshot.state() == "done" and not snapshot.view.published]
+        return [job for job, snapshot in self._recent() if snapshot.state() == "done" and not snapshot.view.published]
 
     def _snapshot(self, job_id: str, repair: bool) -> Snapshot | None:
         job = self._spool.by_id(job_id)
