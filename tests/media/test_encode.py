@@ -247,3 +247,14 @@ def test_a_missing_or_damaged_segment_is_noticed(trip: Any, tmp_path: Path) -> N
 def test_counts_must_make_the_plan(trip: Any, tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match="19 frames do not make 20"):
         join(trip, tmp_path / "out.mp4", counts=[10, 9])
+
+
+def test_a_deeper_reordering_than_announced_is_written_too(
+    trip: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from waterz_spool.media import joining
+
+    announced = joining._reordering
+    monkeypatch.setattr(joining, "_reordering", lambda *a: (0, announced(*a)[1]))
+    join(trip, tmp_path / "out.mp4")
+    assert trip.verify(tmp_path / "out.mp4")

@@ -12,8 +12,8 @@ from waterz_spool.media.container import is_mov
 from waterz_spool.media.decoding import decode
 from waterz_spool.media.encode import SegmentEncoder
 from waterz_spool.media.inventory import differences, inventory
-from waterz_spool.media.joining import write_sample
 from waterz_spool.media.mux import cannot_hold
+from waterz_spool.media.packets import Recipe, write_sample
 from waterz_spool.media.probing import probe
 from waterz_spool.media.settings import encode_settings
 from waterz_spool.records import EncodeSettings, VideoInfo
@@ -60,7 +60,8 @@ def _lost(
     with tempfile.TemporaryDirectory(prefix="waterz-check-") as folder:
         segment, result = Path(folder) / "segment", Path(folder) / "result"
         _encode_one(segment, source, info, settings)
-        write_sample(result, segment, source=source, info=info, settings=settings, drop=drop, all_tags=all_tags)
+        recipe = Recipe(source=source, info=info, settings=settings, drop=drop, all_tags=all_tags)
+        write_sample(result, segment, recipe)
         try:
             got = inventory(result, probe(result))
         except InputError as error:

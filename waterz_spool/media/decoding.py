@@ -5,7 +5,6 @@ Any range of it can be decoded alone; the frames are found by their pts, which t
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -286,8 +285,3 @@ def _too_short(path: Path, count: int, wanted: int) -> InputError:
         where=str(path),
         todo="copy or download it again; frames that are missing cannot be restored",
     )
-
-
-def frame_at(pts: Sequence[int], time: int) -> int:
-    """Index of the frame shown at a time in the pts' unit (the last one that started)."""
-    return max(0, bisect_left(pts, time + 1) - 1)

@@ -1,0 +1,229 @@
+"""The packets of a result: the video's under their true times, every other stream's as they are, in one file.
+
+Nothing is encoded again. A packet's decode time is the presentation time of an earlier frame (the sorted pts shifted
+by the reorder delay), so that decode times stay exact and strictly increasing for any frame timing. Memory does not
+grow with the length of the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+
+from waterz_spool.errors import VerificationError
+from waterz_spool.media.container import is_mov
+from waterz_spool.media.encode import TICK_MS
+from waterz_spool.media.mux import Output, cannot_hold
+from waterz_spool.media.source import is_payload, open_source
+from waterz_spool.records import EncodeSettings, VideoInfo
+
+_SAMPLED, _MOST_SAMPLED = 500, 50_000  # packets read to see one of each stream; texts may begin late
+
+
+class DelayError(Exception):
+    """A packet is decoded later than its frame is shown: the reorder delay was too small."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a result is made of besides its segments.
+
+    Attributes:
+        source: The source, for everything that is not the video.
+        info: Its facts.
+        settings: The encode settings all segments were encoded with.
+        drop: Stream indices of the source that are left out.
+        all_tags: See ``Output``.
+        sample: Write only the first packets of every other stream.
+    """
+
+    source: Path
+    info: VideoInfo
+    settings: EncodeSettings
+    drop: Collection[int]
+    all_tags: bool
+    sample: bool = False
+
+
+class Timing:
+    """True times of frames and packets."""
+
+    def __init__(self, pts: Sequence[int], last_duration: int, *, delay: int, tail: int) -> None:
+        self.pts = pts
+        self.last_duration = last_duration
+        self.delay = delay
+        # The sum of all durations in decode order, which MP4 takes for the track's length, must be the video's
+        # length: what it lacks at the end (the last packet is not the last frame) is added before the first frame.
+        end = pts[-1] + last_duration
+        self._lead = end - pts[len(pts) - 1 - delay] - self.duration(tail)
+
+    def duration(self, frame: int) -> int:
+        """How long a frame is shown."""
+        return self.pts[frame + 1] - self.pts[frame] if frame + 1 < len(self.pts) else self.last_duration
+
+    def dts(self, packet: int) -> int:
+        """Decode time of the packet at that place in decode order."""
+        if packet >= self.delay:
+            return self.pts[packet - self.delay]
+        return self.pts[0] - self._lead * (self.delay - packet) // self.delay
+
+
+def frame_of(packet: Packet[Any]) -> int:
+    """Frame counter within its segment."""
+    return round((packet.pts or 0) * packet.time_base * 1000 / TICK_MS)
+
+
+def write(out: Path, segments: Sequence[Path], counts: Sequence[int], timing: Timing, *, recipe: Recipe) -> None:
+    """Write a result.
+
+    Raises:
+        DelayError: ``timing.delay`` is too small for these segments.
+        VerificationError: A segment does not hold its frames, or was encoded with other settings.
+        InputError: The container cannot hold something.
+    """
+    with ExitStack() as stack:
+        container = stack.enter_context(open_source(recipe.source))
+        first = stack.enter_context(open_segment(segments[0]))
+        output = Output(
+            out,
+            source=container,
+            segment=first,
+            info=recipe.info,
+            settings=recipe.settings,
+            drop=recipe.drop,
+            all_tags=recipe.all_tags,
+        )
+        stack.enter_context(output.container)
+        output.start()
+        video = _video_packets(segments, counts, timing, Fraction(*recipe.info.time_base))
+        others = _other_packets(container, recipe.info, output)
+        others = _samples(others, output, recipe) if recipe.sample else others
+        for packet, stream in _merge(video, others, output.video):
+            packet.stream = stream
+            output.container.mux(packet)
+
+
+def write_sample(out: Path, segment: Path, recipe: Recipe) -> None:
+    """Write a result of one frame and the first packets of every other stream, to see what the container holds.
+
+    Raises:
+        InputError: The container refuses a stream.
+    """
+    try:
+        write(out, [segment], [1], Timing((0,), 1, delay=0, tail=0), recipe=replace(recipe, sample=True))
+    except (av.FFmpegError, ValueError) as error:
+        raise cannot_hold(recipe.settings.container, f"a stream of this video ({error})") from error
+
+
+def _samples(
+    others: Iterator[tuple[Packet[Any], Any]], output: Output, recipe: Recipe
+) -> Iterator[tuple[Packet[Any], Any]]:
+    """The first packet of every stream; in MP4, which drops empty tracks, a stand-in for texts that begin late."""
+    missing = {stream.index: stream for stream in output.by_index.values() if stream.type != "attachment"}
+    for number, (packet, stream) in enumerate(islice(others, _MOST_SAMPLED)):
+        if missing.pop(stream.index, None) is not None:
+            yield packet, stream
+        patient = any(other.type in ("audio", "video") for other in missing.values())
+        if not missing or (number > _SAMPLED and not patient):
+            break
+    for stream in missing.values() if is_mov(recipe.settings.container) else ():
+        packet = Packet(b"\0\0\0\0")
+        packet.pts, packet.dts, packet.duration, packet.time_base = 0, 0, 1, Fraction(1, 1000)
+        yield packet, stream
+
+
+def _video_packets(
+    segments: Sequence[Path], counts: Sequence[int], timing: Timing, base: Fraction
+) -> Iterator[Packet[Any]]:
+    """The packets of all segments in decode order with their true times."""
+    offset = 0
+    extradata: bytes | None = None
+    for number, (path, count) in enumerate(zip(segments, counts, strict=True)):
+        with open_segment(path) as container:
+            stream = container.streams.video[0]
+            if number == 0:
+                extradata = stream.codec_context.extradata
+            elif stream.codec_context.extradata != extradata:
+                raise _bad_segment(path, "was encoded with other settings than the first one")
+            done = 0
+            for packet in demux(container, stream, path):
+                frame = frame_of(packet)
+                if not 0 <= frame < count or done == count:
+                    raise _bad_segment(path, f"holds more than its {count} frames")
+                _set_times(packet, timing, place=offset + done, frame=offset + frame, base=base)
+                yield packet
+                done += 1
+            if done != count:
+                raise _bad_segment(path, f"holds {done} of its {count} frames")
+        offset += count
+
+
+def _set_times(packet: Packet[Any], timing: Timing, *, place: int, frame: int, base: Fraction) -> None:
+    packet.pts, packet.dts = timing.pts[frame], timing.dts(place)
+    packet.duration = timing.duration(frame)
+    packet.time_base = base
+    if packet.dts > packet.pts:
+        raise DelayError
+
+
+def demux(container: InputContainer, stream: Any, path: Path) -> Iterator[Packet[Any]]:
+    """The packets of a segment's stream."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except av.FFmpegError as error:
+        raise _bad_segment(path, "is damaged") from error
+
+
+def _other_packets(source: InputContainer, info: VideoInfo, output: Output) -> Iterator[tuple[Packet[Any], Any]]:
+    """The packets of the copied streams, in the source's own interleaving, with the output stream of each."""
+    wanted = [s for s in source.streams if s.index in output.by_index and s.type != "attachment"]
+    source.streams[info.stream_index].discard = av.stream.Discard.all
+    if not wanted:
+        return
+    for packet in source.demux(wanted):
+        if is_payload(packet):
+            yield packet, output.by_index[packet.stream_index]
+
+
+def _merge(
+    video: Iterator[Packet[Any]], others: Iterator[tuple[Packet[Any], Any]], video_stream: Any
+) -> Iterator[tuple[Packet[Any], Any]]:
+    """Both packet sequences as one, by decode time."""
+    picture, other = next(video, None), next(others, None)
+    while picture is not None or other is not None:
+        if other is None or (picture is not None and _time(picture) <= _time(other[0])):
+            assert picture is not None
+            yield picture, video_stream
+            picture = next(video, None)
+        else:
+            yield other
+            other = next(others, None)
+
+
+def _time(packet: Packet[Any]) -> Fraction:
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(-1) if stamp is None else stamp * packet.time_base
+
+
+def open_segment(path: Path) -> InputContainer:
+    """A segment opened for reading."""
+    try:
+        container: InputContainer = av.open(str(Path(path).absolute()), "r")
+    except (av.FFmpegError, OSError) as error:
+        raise _bad_segment(path, "cannot be read") from error
+    return container
+
+
+def _bad_segment(path: Path, what: str) -> VerificationError:
+    return VerificationError(f"the segment {what}", where=str(path), todo="retry that segment")
