@@ -72,26 +72,43 @@ class Storm:
     def tick(self) -> bool:
         """One blow, if some are left; False when all workers have ended by themselves."""
         now = time.monotonic()
-        for pid in [pid for pid, until in self.asleep.items() if until < now]:
-            del self.asleep[pid]
-            os.killpg(pid, signal.SIGCONT)
         living = [process for process in self.processes if process.poll() is None]
         awake = [process for process in living if process.pid not in self.asleep]
+        for pid in [pid for pid, until in self.asleep.items() if until < now or not awake]:
+            del self.asleep[pid]
+            os.killpg(pid, signal.SIGCONT)
         if not living:
             return False
-        if awake and self.stopped < self.stops and (self.random.random() < 0.3 or self.killed >= self.kills):
-            victim = self.random.choice(awake)
-            os.killpg(victim.pid, signal.SIGSTOP)
-            self.asleep[victim.pid] = now + self.stop_s
-            self.stopped += 1
-        elif awake and self.killed < self.kills:
-            self.kill(self.random.choice(awake))
+        victim = self.victim(awake)
+        if (
+            victim is not None
+            and self.stopped < self.stops
+            and (self.random.random() < 0.3 or self.killed >= self.kills)
+        ):
+            self.put_to_sleep(victim, now)
+        elif victim is not None and self.killed < self.kills:
+            self.kill(victim)
             self.start()
         return True
+
+    def victim(self, awake: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes] | None:
+        """Somebody who is in the middle of writing: where it hurts."""
+        at_work = [process for process in awake if (self.root.parent / f"busy.{process.pid}").exists()]
+        return self.random.choice(at_work) if at_work else None
+
+    def put_to_sleep(self, victim: subprocess.Popen[bytes], now: float) -> None:
+        """For longer than a lease; every second one until all others have finished, and is replaced."""
+        os.killpg(victim.pid, signal.SIGSTOP)
+        self.stopped += 1
+        self.asleep[victim.pid] = now + self.stop_s
+        if self.stopped % 2 == 0:
+            self.asleep[victim.pid] = float("inf")
+            self.start()
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        (self.root.parent / f"busy.{process.pid}").unlink(missing_ok=True)
         self.killed += 1
 
     def end(self) -> None:

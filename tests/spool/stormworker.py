@@ -14,10 +14,13 @@ from spooltoy import work
 PR_SET_PDEATHSIG = 1
 
 
-def slow_writer(work_s: float):
+def slow_writer(folder: Path, work_s: float):
+    busy = folder / f"busy.{os.getpid()}"
+
     def write(path: Path, data: bytes) -> None:
         """Like an encoder: truncates first, then writes piece by piece."""
         pieces = 5
+        busy.touch()
         with path.open("wb") as file:
             for number in range(pieces):
                 time.sleep(work_s / pieces)
@@ -26,6 +29,7 @@ def slow_writer(work_s: float):
                 start, stop = (len(data) * number // pieces, len(data) * (number + 1) // pieces)
                 file.write(data[start:stop])
                 file.flush()
+        busy.unlink()
 
     return write
 
@@ -51,7 +55,7 @@ def run_spool(root: Path, segments: int, work_s: float, host: str) -> None:
                 time.sleep(session.idle_s())
                 continue
             try:
-                won = work(claim, segments, slow_writer(work_s), Path.read_bytes)
+                won = work(claim, segments, slow_writer(root.parent, work_s), Path.read_bytes)
             except OSError as error:
                 if not claim.ended:
                     claim.released(str(error))
@@ -69,7 +73,7 @@ def run_submit(root: Path, segments: int, work_s: float, host: str) -> None:
 def run_naive(root: Path, segments: int, work_s: float, host: str) -> None:
     from naive import NaiveSpool
 
-    NaiveSpool(root, segments).run(slow_writer(work_s), lambda name: journal(root, name))
+    NaiveSpool(root, segments).run(slow_writer(root.parent, work_s), lambda name: journal(root, name))
 
 
 if __name__ == "__main__":

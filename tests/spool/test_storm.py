@@ -53,6 +53,7 @@ def outcomes(log: Path) -> dict[str, list[dict[str, object]]]:
     return found
 
 
+@pytest.mark.storm
 @pytest.mark.parametrize("locks", ["host", "off"])
 def test_storm_leaves_every_invariant_and_the_same_bytes(tmp_path: Path, locks: str) -> None:
     root = tmp_path / "spool"
@@ -90,13 +91,14 @@ def test_storm_leaves_every_invariant_and_the_same_bytes(tmp_path: Path, locks: 
     lost = sum(record["kind"] == "lost" for records in ends.values() for record in records)
     watched = len(watcher.seen)
     print(f"storm, locks {locks}: {storm.killed} kills, {storm.stopped} stops, {lost} lost, {watched} records watched")
-    assert lost > 0
+    assert lost >= 15
 
 
 def _fields(settings: SpoolSettings) -> dict[str, object]:
     return {name: getattr(settings, name) for name in settings.__struct_fields__}
 
 
+@pytest.mark.storm
 def test_the_same_storm_breaks_the_naive_spool(tmp_path: Path) -> None:
     broken: list[str] = []
     for seed in (7, 8, 9):
