@@ -17,7 +17,7 @@ from propainter.options import Frames
 CELLS = 16  # frames are compared as a grid of 16x16 mean colours
 JUMP = 0.10  # mean difference, fraction of full scale
 RATIO = 4.0  # and this much above the recent usual
-SPREAD = 0.35  # and this share of the colour histogram moves
+SPREAD = 0.35  # and this share of the colour histogram moves, unless the difference is twice JUMP
 
 
 class Seen(NamedTuple):
@@ -57,15 +57,17 @@ def mark_cuts(clip: Iterable[tuple[Frames, NDArray[np.bool_]]], cuts: Collection
 
 def _find_cuts(clip: Iterable[tuple[Frames, NDArray[np.bool_]]]) -> Iterator[Seen]:
     usual: list[float] = []
-    last: _Look | None = None
+    last: _Look | None = None  # the last frame that was no flash
     held: tuple[Frames, NDArray[np.bool_], _Look] | None = None
     for frame, hole in clip:
         look = _look(frame, hole)
         if held is not None:
-            cut = last is not None and _jumps(last, held[2], usual) and _jumps(last, look, usual)
+            jumped = last is not None and _jumps(last, held[2], usual)
+            cut = jumped and last is not None and _jumps(last, look, usual)
             yield Seen(held[0], held[1], cut)
-            usual = [] if cut else [*usual, 0.0 if last is None else _distance(last, held[2])][-8:]
-            last = held[2]
+            if cut or not jumped:
+                usual = [] if cut or last is None else [*usual, _distance(last, held[2])][-8:]
+                last = held[2]
         held = (frame, hole, look)
     if held is not None:
         yield Seen(held[0], held[1], last is not None and _jumps(last, held[2], usual))
@@ -95,4 +97,4 @@ def _jumps(a: _Look, b: _Look, usual: list[float]) -> bool:
     distance = _distance(a, b)
     moved = 0.5 * float(np.abs(a.histogram - b.histogram).sum())
     typical = float(np.median(usual)) if usual else 0.0
-    return distance > max(JUMP, RATIO * typical) and moved > SPREAD
+    return distance > max(JUMP, RATIO * typical) and (moved > SPREAD or distance > 2 * JUMP)

@@ -64,37 +64,46 @@ def test_door_loads_runs_and_equals_the_class(clip, plain, weights_folder):
     assert np.array_equal(out, plain)
 
 
-def test_long_stream_is_chunked_and_comes_out_in_order_before_the_end(clip, inpainter):
-    """More frames than subvideo_length: frames leave while others still arrive; nothing piles up."""
-    frames = np.concatenate([clip[0], clip[0][::-1]] * 3)[:40]
-    masks = np.repeat(clip[1][:1], 40, axis=0)
-    read = 0
+@pytest.fixture
+def stubs(monkeypatch):
+    """Stages that compute nothing, so that only the bookkeeping runs: flows are 0, holes become mid grey."""
 
-    def counted():
-        nonlocal read
-        for frame in frames:
-            read += 1
-            yield frame
+    def no_flow(_net, frames, before, *, iters, effort):
+        zero = torch.zeros(1, 2, *frames[0].shape[:2])
+        return [(zero, zero)] * (len(frames) - (before is None)), (zero, zero, zero)
 
-    options = QUICK | {"subvideo_length": 8, "ref_stride": 4, "neighbor_length": 4}
-    early, out = 0, []
-    for frame in inpainter.stream(counted(), masks, scene_cuts=None, **options):
-        early += read < 40
-        out.append(frame)
-    assert len(out) == 40
-    assert early >= 15
-    holes = np.stack([dilate(mask, 2) for mask in masks])
-    assert np.array_equal(np.stack(out)[~holes], frames[~holes])
+    def grey(_net, view, *, effort):
+        boxes = [(i, box) for i, box in enumerate(view.boxes) if box is not None]
+        shapes = [(box.bottom - box.top, box.right - box.left) for _, box in boxes]
+        return [stages.Pixels(i, b, torch.zeros(3, *s), torch.ones(s)) for (i, b), s in zip(boxes, shapes, strict=True)]
+
+    monkeypatch.setattr(shot, "flow_batch", no_flow)
+    monkeypatch.setattr(shot, "complete_bidirectional", lambda _net, sides, _masks, device: (None, sides))
+    monkeypatch.setattr(shot, "encode_frames", lambda _net, updated, _holes, effort: [torch.zeros(1, 1)] * len(updated))
+    monkeypatch.setattr(shot, "generate", grey)
 
 
-def test_buffers_do_not_grow_with_the_clip(clip, models):
-    options = Options(subvideo_length=8, ref_stride=4, neighbor_length=4, **QUICK)
-    stretch = shot.Shot(Ladder(models, Effort(torch.device("cpu"))), options)
-    held = []
-    for t in range(36):
-        stretch.push(clip[0][t % 8], clip[1][0] != 0)
-        held.append(sum(len(buffer) for buffer in vars(stretch.data).values()))
-    assert max(held[26:]) <= max(held[:26])
+@pytest.mark.parametrize(
+    "options", [{}, {"subvideo_length": 8, "ref_stride": 4, "neighbor_length": 4}, {"subvideo_length": 3}]
+)
+@pytest.mark.parametrize("count", [1, 2, 11, 81, 85, 230])
+def test_every_frame_comes_out_once_in_order_with_its_hole_filled(stubs, inpainter, options, count):
+    frames = np.random.default_rng(count).integers(0, 256, (count, 128, 128, 3), np.uint8)
+    masks = np.zeros((count, 128, 128), np.uint8)
+    masks[:, 40:50, 40:60] = 1
+    out = np.stack(list(inpainter.stream(frames, masks, scene_cuts=None, mask_dilation=0, **options)))
+    expected = np.where(masks[..., None] != 0, 128, frames)
+    assert np.array_equal(out, expected)
+
+
+@pytest.mark.parametrize("length", [8, 40])
+def test_buffers_do_not_grow_with_the_clip(stubs, models, length):
+    stretch = shot.Shot(Ladder(models, Effort(torch.device("cpu"))), Options(subvideo_length=length))
+    frame, hole = np.zeros((128, 128, 3), np.uint8), np.ones((128, 128), bool)
+    for _ in range(8 * length + 100):
+        stretch.push(frame, hole)
+        for name, buffer in vars(stretch.data).items():
+            assert len(buffer) <= 2 * length + 60, name
 
 
 def test_one_frame_clip(clip, inpainter):

@@ -1,0 +1,193 @@
+"""ProPainter: time, likeness and peak memory of the default pipeline beside the reference.
+
+Run from the root of the repository. No official weights are needed: synthetic ones are written on first use.
+
+    python -m benchmarks.propainter_speed time                 # both pipelines, one process, one clip
+    python -m benchmarks.propainter_speed memory --raft-iter 1 # peak memory of 40 and 160 streamed frames
+    python -m benchmarks.propainter_speed cuda                 # the table for one GPU (needs one)
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from propainter import reference, shot
+from propainter.masks import dilate
+from propainter.pipeline import Inpainter
+
+CACHE = Path(tempfile.gettempdir()) / "propainter-synthetic-weights"
+SPEC_GIB = {(720, 1280): "28 / 19 (50 frames), OOM / 25 (80)", (240, 320): "3 / 2 (50 frames), 4 / 3 (80)"}
+
+
+def weights():
+    """Folder of the synthetic checkpoints."""
+    if not (CACHE / "ProPainter.pth").exists():
+        from tests.propainter import synthetic
+
+        synthetic.write(CACHE)
+    return CACHE
+
+
+def frames(count, height, width):
+    """A textured scene that pans by 2 px a frame: uint8 [H,W,3] each, made on the fly."""
+    y, x = np.mgrid[0:height, 0 : width + 2 * count].astype(np.float32)
+    scene = (127 + 60 * np.sin(x / 17 + y / 29) + 50 * np.sin(x * y / 9000), 127 + 90 * np.sin(x / 11 - y / 13))
+    scene = np.stack((*scene, 127 + 80 * np.cos(x / 31) * np.sin(y / 7)), axis=-1)
+    noise = np.random.default_rng(0).normal(0, 8, scene.shape)
+    scene = np.clip(scene + noise, 0, 255).astype(np.uint8)
+    for t in range(count):
+        yield np.ascontiguousarray(scene[:, 2 * t : 2 * t + width])
+
+
+def hole(height, width):
+    """A rectangle over a tenth of the picture: uint8 [H,W]."""
+    mask = np.zeros((height, width), np.uint8)
+    mask[height * 5 // 8 : height * 5 // 6, width * 3 // 5 : width * 19 // 20] = 255
+    return mask
+
+
+class Stopwatch:
+    """Wall and CPU seconds of the stages of both pipelines."""
+
+    def __init__(self):
+        self.spent = defaultdict(lambda: [0.0, 0.0])
+        for owner, names in (
+            (reference, ("flow_stage", "completion_stage", "pixel_stage", "generator_stage")),
+            (shot.Shot, ("_flow_stage", "_completion_stage", "_pixel_stage", "_window_stage")),
+        ):
+            for name in names:
+                setattr(owner, name, self.timed(getattr(owner, name), name.strip("_")))
+
+    def timed(self, call, name):
+        def run(*args, **options):
+            wall, cpu = time.perf_counter(), time.process_time()
+            try:
+                return call(*args, **options)
+            finally:
+                self.spent[name][0] += time.perf_counter() - wall
+                self.spent[name][1] += time.process_time() - cpu
+
+        return run
+
+    def report(self):
+        for name, (wall, cpu) in self.spent.items():
+            print(f"    {name:18s} wall {wall:8.1f} s   cpu {cpu:8.1f} s")
+        self.spent.clear()
+
+
+def measure_time(options):
+    """Both pipelines in one process, alternating, on one clip."""
+    height, width = options.size
+    clip, mask = np.stack(list(frames(options.frames, height, width))), hole(height, width)
+    net, watch = Inpainter.load(weights(), device="cpu"), Stopwatch()
+    net.inpaint(clip[:2], mask, raft_iter=1)  # first-use costs belong to neither
+    watch.spent.clear()
+    totals, results = {}, {}
+    for mode in ("reference", "default"):
+        wall, cpu = time.perf_counter(), time.process_time()
+        results[mode] = net.inpaint(clip, mask, mode=mode, raft_iter=options.raft_iter)
+        totals[mode] = (time.perf_counter() - wall, time.process_time() - cpu)
+        print(f"{mode}: wall {totals[mode][0]:.1f} s, cpu {totals[mode][1]:.1f} s, {options.frames} frames")
+        watch.report()
+    for index, kind in enumerate(("wall", "cpu")):
+        print(f"default / reference, {kind}: {totals['default'][index] / totals['reference'][index]:.3f}")
+    inside = np.broadcast_to(dilate(mask, 4), clip.shape[:3])
+    error = results["default"][inside].astype(float) - results["reference"][inside]
+    print(f"PSNR in the mask, default against reference: {10 * np.log10(255**2 / np.mean(error**2)):.2f} dB")
+    by_frame = [
+        np.mean((results["default"][t].astype(float) - results["reference"][t])[inside[t]] ** 2)
+        for t in range(len(clip))
+    ]
+    print("    by frame:", " ".join(f"{10 * np.log10(255**2 / max(e, 1e-9)):.1f}" for e in by_frame))
+
+
+def stream_once(options):
+    """Stream ``frames`` frames and print peak memory; runs in a process of its own."""
+    height, width = options.size
+    net, mask = Inpainter.load(weights(), device=options.device, dtype=options.dtype), hole(height, width)
+    cuda = net.device.type == "cuda"
+    started, seconds = time.perf_counter(), []
+    chosen = {"raft_iter": options.raft_iter}
+    source, masks = frames(options.frames, height, width), (mask for _ in range(options.frames))
+    if options.mode == "reference":
+        clip = np.stack(list(source))
+        net.inpaint(clip[:12], mask, mode="reference", raft_iter=1)
+        started = time.perf_counter()
+        net.inpaint(clip, mask, mode="reference", **chosen)
+    else:
+        for _ in net.stream(source, masks, scene_cuts=None, **chosen):
+            seconds.append(time.perf_counter() - started)
+    if cuda:
+        torch.cuda.synchronize()
+    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    took = time.perf_counter() - started
+    print(json.dumps({"frames": options.frames, "peak_mib": round(peak / 2**20), "s_per_frame": took / options.frames}))
+
+
+def child(arguments):
+    """Run ``stream_once`` in a fresh process; its one line of JSON."""
+    command = [sys.executable, "-m", "benchmarks.propainter_speed", "stream", *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"failed": done.stderr[-300:]}
+
+
+def measure_memory(options):
+    """Peak memory of a short and a long stream, each in a fresh process."""
+    height, width = options.size
+    common = [
+        "--size",
+        str(height),
+        str(width),
+        "--raft-iter",
+        str(options.raft_iter),
+        "--threads",
+        str(options.threads),
+    ]
+    found = []
+    for count in options.lengths:
+        found.append(child(["--frames", str(count), *common]))
+        print(found[-1], flush=True)
+    print(f"long / short: {found[-1]['peak_mib'] / found[0]['peak_mib']:.3f}")
+
+
+def measure_cuda(options):
+    """Time per frame and peak memory on the GPU for both sizes: reference fp32, default fp32, default half."""
+    if not torch.cuda.is_available():
+        sys.exit("no CUDA GPU here; run this where there is one")
+    print(torch.cuda.get_device_name(), "torch", torch.__version__)
+    for height, width in ((240, 432), (720, 1280)):
+        print(f"{width}x{height}; the published table says GiB fp32 / fp16: {SPEC_GIB.get((height, width), '-')}")
+        for mode, dtype in (("reference", "float32"), ("default", "float32"), ("default", "float16")):
+            size = ["--size", str(height), str(width), "--frames", str(options.frames), "--device", "cuda"]
+            print(" ", mode, dtype, child([*size, "--mode", mode, "--dtype", dtype]), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("time", "memory", "cuda", "stream"))
+    parser.add_argument("--size", type=int, nargs=2, default=(240, 432), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--frames", type=int, default=None)
+    parser.add_argument("--lengths", type=int, nargs="+", default=(40, 160))
+    parser.add_argument("--raft-iter", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--mode", default="default")
+    options = parser.parse_args()
+    options.frames = options.frames or (60 if options.what == "cuda" else 20)
+    torch.set_num_threads(options.threads)
+    run = {"time": measure_time, "memory": measure_memory, "cuda": measure_cuda, "stream": stream_once}
+    run[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
