@@ -203,7 +203,7 @@ def _detected(sampler: Sampler | None, info: VideoInfo, config: Config) -> _Foun
     from waterz_spool.detect.static import detect
 
     assert sampler is not None
-    found = detect(sampler.frames(), bits=info.bits)
+    found = detect(sampler.frames(), bits=info.bits, size=sampler.size)
     if not found.overlays:
         raise NoOverlayError(
             f"no overlay found: {found.reason}",

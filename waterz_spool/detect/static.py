@@ -1,0 +1,221 @@
+"""Overlays that stay while the picture moves, found without learned weights.
+
+At the edges of a static overlay the signed gradient persists through time, while gradients of a moving picture average
+out; and what is painted over the picture changes less than the picture around it. Where the picture itself does not
+move the two cannot be told apart: then the detector abstains and says so.
+
+Needs frames that show the background moving under the overlay; 32 frames spread over the clip are enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from waterz_spool.detect.base import Found, Rejected
+from waterz_spool.records import Box
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.uint8]
+
+LOOK_HEIGHT_PX = 480
+FRAMES = 32
+
+MIN_GRADIENT = 6.0  # grey levels per px (Scharr / 16) of the median gradient
+AGREEMENT = 0.85  # share of frames that project on the median gradient with half its size
+MAX_DEVIATION = 0.6  # median deviation from the median gradient, as a share of it
+MIN_EDGE_PX = 60
+MAX_AREA = 0.12  # of the frame
+MIN_ACTIVITY = 3.0  # temporal standard deviation of the surroundings, grey levels
+MAX_INNER_ACTIVITY = 0.85  # of the surroundings'; measured: overlays at most 0.70, structures of the scene from 0.93
+MAX_SPAN = 0.9  # of the frame's width or height
+MAX_STATIC_SCENE = 0.2  # share of the scene's own edges that may persist
+
+
+class Sampler:
+    """Keeps frames spread evenly over a video whose length is not known beforehand.
+
+    Every ``stride``-th frame is kept; when twice the wanted number is reached, every other one is dropped and the
+    stride doubles. Memory is bounded by 2 * FRAMES pictures of LOOK_HEIGHT_PX.
+
+    Attributes:
+        size: Width and height of the frames in px.
+    """
+
+    def __init__(self) -> None:
+        self.size = (0, 0)
+        self._stride = 1
+        self._kept: list[NDArray[Any]] = []
+
+    def add(self, index: int, luma: NDArray[Any]) -> None:
+        """Look at the luma plane [H, W] of frame ``index``; frames come in order, without gaps."""
+        if index % self._stride:
+            return
+        self.size = (luma.shape[1], luma.shape[0])
+        self._kept.append(_small(luma))
+        if len(self._kept) == 2 * FRAMES:
+            del self._kept[1::2]
+            self._stride *= 2
+
+    def frames(self) -> list[NDArray[Any]]:
+        """At most FRAMES small frames in order of time, evenly spread."""
+        wanted = np.unique(np.linspace(0, len(self._kept) - 1, min(FRAMES, len(self._kept))).round().astype(int))
+        return [self._kept[index] for index in wanted]
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """Per pixel of the small picture: what persists and what moves.
+
+    Attributes:
+        persistent: Edges that stay.
+        busy: Edges that are there in most frames, wherever they come from.
+        activity: Temporal standard deviation of the luma, grey levels.
+    """
+
+    persistent: NDArray[np.bool_]
+    busy: NDArray[np.bool_]
+    activity: Image
+
+
+def detect(frames: Sequence[NDArray[Any]], *, bits: int, size: tuple[int, int]) -> Found:
+    """Static overlays in frames spread over a video.
+
+    Args:
+        frames: Luma planes of one size, at most LOOK_HEIGHT_PX high, uint8 or uint16, in order of time.
+        bits: Bits per sample.
+        size: Width and height in px of the video, and of the mask.
+
+    Returns:
+        The mask covers each overlay with its antialiased rim.
+    """
+    width, height = size
+    empty = np.zeros((height, width), np.uint8)
+    if len(frames) < 4:
+        return Found(empty, (), "the video is too short to tell an overlay from the scene")
+    scale = frames[0].shape[0] / height
+    evidence = _gather([frame.astype(np.float32) / np.float32(1 << (bits - 8)) for frame in frames])
+    taken, rejected = _candidates(evidence)
+    boxes = tuple(Rejected(_scaled(item.box, scale, (width, height)), item.reason) for item in rejected)
+    if not taken.any():
+        return Found(empty, (), _why_nothing(rejected), boxes)
+    small = cv2.dilate(taken, _disc(1)) * np.uint8(255)
+    mask = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    mask = np.where(mask > 0, np.uint8(255), np.uint8(0))
+    return Found(mask, tuple(_boxes(mask)), "", boxes)
+
+
+def _why_nothing(rejected: list[Rejected]) -> str:
+    if any(item.reason == _STATIC for item in rejected):
+        return "the camera seems to stand still, so that an overlay looks like the scene"
+    return "nothing stays in place while the picture moves"
+
+
+_STATIC = "the background is static too"
+
+
+def _small(frame: NDArray[Any]) -> NDArray[Any]:
+    height, width = frame.shape
+    if height <= LOOK_HEIGHT_PX:
+        return frame
+    size = (max(1, round(width * LOOK_HEIGHT_PX / height)), LOOK_HEIGHT_PX)
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
+
+
+def _gather(luma: list[Image]) -> _Evidence:
+    across = np.stack([cv2.Scharr(image, cv2.CV_32F, 1, 0, scale=1 / 16) for image in luma])
+    down = np.stack([cv2.Scharr(image, cv2.CV_32F, 0, 1, scale=1 / 16) for image in luma])
+    mid_across, mid_down = np.median(across, axis=0), np.median(down, axis=0)
+    size = np.hypot(mid_across, mid_down)
+    deviation = np.median(np.hypot(across - mid_across, down - mid_down), axis=0)
+    projection = (across * mid_across + down * mid_down) / (size + 1e-6)
+    agreement = (projection > 0.5 * size).mean(axis=0)
+    persistent = (size > MIN_GRADIENT) & (agreement > AGREEMENT) & (deviation < MAX_DEVIATION * size + 1)
+    busy = np.median(np.hypot(across, down), axis=0) > MIN_GRADIENT
+    return _Evidence(persistent, busy, np.std(np.stack(luma), axis=0))
+
+
+def _candidates(evidence: _Evidence) -> tuple[Mask, list[Rejected]]:
+    """Overlays of the small picture as one mask of 0 and 1, and what was rejected."""
+    edges = evidence.persistent.astype(np.uint8)
+    closed = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, _disc(9))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    taken = np.zeros_like(edges)
+    rejected: list[Rejected] = []
+    for label in range(1, count):
+        x, y, w, h = (int(value) for value in stats[label, :4])
+        part = labels == label
+        if int(edges[part].sum()) < MIN_EDGE_PX or min(w, h) < 5:
+            continue
+        box = (x, y, x + w, y + h)
+        filled = _filled(part)
+        if w * h > MAX_AREA * edges.size:
+            rejected.append(Rejected(box, "too large for an overlay"))
+        elif w > MAX_SPAN * edges.shape[1] or h > MAX_SPAN * edges.shape[0]:
+            rejected.append(Rejected(box, "a border of the picture"))
+        elif (around := _activity_around(filled, closed, evidence.activity)) < MIN_ACTIVITY:
+            rejected.append(Rejected(box, _STATIC))
+        elif float(np.median(evidence.activity[part & evidence.persistent])) > MAX_INNER_ACTIVITY * around:
+            rejected.append(Rejected(box, "it changes as much as its surroundings"))
+        else:
+            taken |= _grown(filled, box, evidence.activity, around)
+    if taken.any() and _scene_is_static(evidence, taken):
+        rejected.append(Rejected(_boxes(taken)[0], _STATIC))
+        return np.zeros_like(taken), rejected
+    return taken, rejected
+
+
+def _filled(part: NDArray[np.bool_]) -> Mask:
+    contours, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(part.shape, np.uint8)
+    cv2.drawContours(filled, contours, -1, 1, -1)
+    return filled
+
+
+def _activity_around(filled: Mask, closed: Mask, activity: Image) -> float:
+    """How much the picture changes in a ring 3 to 10 px around a candidate, other candidates left out."""
+    inner = cv2.dilate(filled, np.ones((7, 7), np.uint8)) | cv2.dilate(closed, np.ones((3, 3), np.uint8))
+    ring = (cv2.dilate(filled, np.ones((21, 21), np.uint8)) > 0) & (inner == 0)
+    return float(np.median(activity[ring])) if ring.any() else 0.0
+
+
+def _scene_is_static(evidence: _Evidence, taken: Mask) -> bool:
+    """Whether too many of the scene's own edges persist: then the camera stands still and nothing is proven."""
+    outside = cv2.dilate(taken, np.ones((21, 21), np.uint8)) == 0
+    busy = int((evidence.busy & outside).sum())
+    return busy > 0 and int((evidence.persistent & outside).sum()) > MAX_STATIC_SCENE * busy
+
+
+def _grown(filled: Mask, box: Box, activity: Image, around: float) -> Mask:
+    """The candidate with the steady pixels that touch it: the plate on which edges were found."""
+    x0, y0, x1, y1 = box
+    px, py = max(4, (x1 - x0) // 4), max(4, round(0.35 * (y1 - y0)))
+    window = slice(max(0, y0 - py), y1 + py), slice(max(0, x0 - px), x1 + px)
+    core = filled[window]
+    steady = cv2.morphologyEx((activity[window] < 0.3 * around).astype(np.uint8), cv2.MORPH_OPEN, _disc(1))
+    _, labels = cv2.connectedComponents(steady | core)
+    plate = np.isin(labels, np.unique(labels[core > 0])).astype(np.uint8)
+    rim = plate[0].mean() + plate[-1].mean() + plate[:, 0].mean() + plate[:, -1].mean()
+    grown = filled.copy()
+    if rim < 0.25:  # else it runs into steady background, which is no plate
+        grown[window] |= plate
+    return grown
+
+
+def _disc(radius: int) -> Mask:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
+
+
+def _boxes(mask: Mask) -> list[Box]:
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    return [(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h in stats[1:count, :4]]
+
+
+def _scaled(box: Box, scale: float, size: tuple[int, int]) -> Box:
+    x0, y0, x1, y1 = (round(value / scale) for value in box)
+    return x0, y0, min(x1, size[0]), min(y1, size[1])
