@@ -24,7 +24,7 @@ def scene(frames=60, *, pan=2.5, noise=0.0):
 
 
 def logo(frames, *, alpha=1.0):
-    plate = np.zeros(SIZE[::-1], np.float32)
+    plate = np.zeros(SIZE[::-1], np.uint8)
     cv2.rectangle(plate, (220, 20), (290, 55), 40, -1)
     cv2.putText(plate, "TV7", (226, 48), cv2.FONT_HERSHEY_DUPLEX, 1.0, 250, 2, cv2.LINE_AA)
     cover = np.zeros(SIZE[::-1], np.float32)
