@@ -27,7 +27,9 @@ _STRIDE = 1.5  # reweighted least squares steps too short: the mean curvature of
 _HIDDEN = np.float32(1e5)  # sample value of what must not be used: its residual gets no weight
 _UNSEEN = np.float32(500)  # a residual above this comes from such a sample
 _ROW = 256
-_MOST_POINTS = 8192
+_FEW_POINTS = 24000  # up to this many are all used
+_PATCH_PX = 15
+_STEEP = np.float32(0.5)
 _FEWEST_POINTS = 60
 _COST_SCALE = np.float32(3.0)  # 8-bit levels
 
@@ -114,12 +116,12 @@ def view(gray: Floats, here: Support) -> View:
 
 
 def _points(image: Floats, slopes: tuple[Floats, Floats], here: Support) -> Points:
-    """The steepest usable pixels: the others say little about motion."""
+    """The pixels that are steeper than their surroundings: the others say little about motion."""
     index, weight = here.index, here.weight
     flat = [part.ravel()[index] for part in (image, *slopes)]
-    if len(index) > _MOST_POINTS:
-        steep = (np.square(flat[1]) + np.square(flat[2])) * weight
-        kept = np.flatnonzero(steep > _quantile(steep, 1 - _MOST_POINTS / len(index)))
+    if len(index) > _FEW_POINTS:
+        steep = np.square(slopes[0]) + np.square(slopes[1])
+        kept = np.flatnonzero((steep >= _STEEP * cv2.blur(steep, (_PATCH_PX, _PATCH_PX))).ravel()[index])
         index, weight, flat = index[kept], weight[kept], [part[kept] for part in flat]
     height, width = here.shape
     half = max(height, width) / 2
@@ -134,13 +136,6 @@ def _points(image: Floats, slopes: tuple[Floats, Floats], here: Support) -> Poin
     np.multiply(samples, np.float32(-1 / 128), out=columns[:, 6])
     columns[:, 7] = -1
     return Points(x_, y_, across, down, weights, samples, columns, len(index))
-
-
-def _quantile(values: Floats, share: float) -> np.float32:
-    """A quantile of every eighth value: exact enough to choose by."""
-    thin = values[::8]
-    place = min(int(share * len(thin)), len(thin) - 1)
-    return np.float32(np.partition(thin, place)[place])
 
 
 def _set_motion(columns: Floats, slopes: tuple[Floats, Floats], position: tuple[Floats, Floats]) -> None:

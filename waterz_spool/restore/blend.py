@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 _NEAR_PX = max(4.0, 1.5 * RING_PX)
 _FAR = 4  # far window: this many near ones
 _LARGEST_OFFSET = 40  # 8-bit levels: what exposure and vignetting may change, not content
-_FAR_SHARE = np.float32(0.1)
+_FAR_SHARE = np.float32(0.2)
 
 
 def windows(values: Floats) -> tuple[Floats, Floats]:

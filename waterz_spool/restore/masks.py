@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +39,10 @@ class MaskGroups:
         """bool [H, W] of one distinct mask."""
         return np.asarray(self._masks[key] != 0)
 
+    def empty(self, key: int) -> bool:
+        """Whether a distinct mask hides nothing."""
+        return not self._masks[key].any()
+
     def cached(self, what: str, key: int, make: Callable[[NDArray[np.bool_]], T]) -> T:
         """What `make` derives from one distinct mask; the least recently used values are forgotten."""
         name = (what, key)
@@ -62,9 +67,9 @@ class MaskGroups:
 
 def bounding_box(region: NDArray[np.bool_], margin_px: int = 0) -> Box:
     """Smallest box around the True pixels, grown by a margin inside the array; empty at the origin if there is none."""
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    if not len(rows):
+    left, top, columns, rows = cv2.boundingRect(np.ascontiguousarray(region).view(np.uint8))
+    if not rows:
         return 0, 0, 0, 0
     height, width = region.shape
-    x0, y0 = max(int(columns[0]) - margin_px, 0), max(int(rows[0]) - margin_px, 0)
-    return x0, y0, min(int(columns[-1]) + 1 + margin_px, width), min(int(rows[-1]) + 1 + margin_px, height)
+    right, bottom = left + columns + margin_px, top + rows + margin_px
+    return max(left - margin_px, 0), max(top - margin_px, 0), min(right, width), min(bottom, height)

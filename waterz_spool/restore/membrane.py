@@ -41,6 +41,7 @@ class _Level:
     known: Floats  # [h, w], 1 or 0
     unknown: NDArray[np.intp]
     colours: tuple[_Colour, ...]
+    corners: tuple[tuple[NDArray[np.intp], Floats], ...]  # four pixels of the next level around each unknown, their shares
 
 
 class Membrane:
@@ -89,7 +90,7 @@ class Membrane:
     def _push(self, coarse: Floats, values: Floats, number: int) -> Floats:
         level = self._levels[number]
         surface = values.copy()
-        surface[level.unknown] = _enlarge(coarse, self._levels[number + 1].shape, level)
+        surface[level.unknown] = sum(coarse[corner] * share for corner, share in level.corners)
         return _relax(surface, level)
 
 
@@ -110,7 +111,7 @@ def _level(known: Floats) -> _Level:
     left, right = y * width + np.maximum(x - 1, 0), y * width + np.minimum(x + 1, width - 1)
     parts = [(x + y) % 2 == colour for colour in (0, 1)]
     colours = tuple(_Colour(unknown[p], (up[p], down[p], left[p], right[p])) for p in parts if p.any())
-    return _Level((height, width), known, unknown, colours)
+    return _Level((height, width), known, unknown, colours, _corners(unknown, (height, width)))
 
 
 def _halve(values: Floats) -> Floats:
@@ -129,21 +130,20 @@ def _pull(values: Floats, fine: _Level, coarse: _Level) -> Floats:
     return np.asarray((sums / np.maximum(_halve(weight), 1)).reshape(-1, values.shape[1]), np.float32)
 
 
-def _enlarge(coarse: Floats, shape: tuple[int, int], level: _Level) -> Floats:
-    """Bilinear interpolation of the coarser surface at the unknown pixels of a level."""
-    y, x = np.divmod(level.unknown, level.shape[1])
-    (above, below, fy), (left, right, fx) = _between(y, shape[0]), _between(x, shape[1])
-    width = shape[1]
-    top = coarse[above * width + left] * (1 - fx) + coarse[above * width + right] * fx
-    bottom = coarse[below * width + left] * (1 - fx) + coarse[below * width + right] * fx
-    return np.asarray(top * (1 - fy) + bottom * fy, np.float32)
+def _corners(unknown: NDArray[np.intp], shape: tuple[int, int]) -> tuple[tuple[NDArray[np.intp], Floats], ...]:
+    """Bilinear interpolation from the next coarser level at the unknown pixels."""
+    height, width = (shape[0] + 1) // 2, (shape[1] + 1) // 2
+    y, x = np.divmod(unknown, shape[1])
+    rows, columns = _between(y, height), _between(x, width)
+    return tuple((row * width + column, fy * fx) for row, fy in rows for column, fx in columns)
 
 
-def _between(at: NDArray[np.intp], length: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """Two coarse neighbours of a fine position and the share of the second, [n, 1]."""
+def _between(at: NDArray[np.intp], length: int) -> tuple[tuple[NDArray[np.intp], Floats], ...]:
+    """Two coarse neighbours of a fine position, each with its share, [n, 1]."""
     place = np.clip(at / 2 - 0.25, 0, length - 1)
     low = place.astype(np.intp)
-    return low, np.minimum(low + 1, length - 1), (place - low).astype(np.float32)[:, None]
+    share = (place - low).astype(np.float32)[:, None]
+    return (low, 1 - share), (np.minimum(low + 1, length - 1), share)
 
 
 def _relax(surface: Floats, level: _Level) -> Floats:

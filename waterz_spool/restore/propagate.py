@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +24,8 @@ from waterz_spool.restore.sources import Reach, Seen, Sources
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-_FRAMES_AT_ONCE = 16
+_FRAMES_AT_ONCE = 8
+_BRIDGE_PX = 16
 
 
 @dataclass
@@ -107,19 +109,17 @@ def _restore_run(work: _Work, key: int, frames: list[int]) -> None:
 
 
 def _ring_fill(work: _Work, key: int, frames: list[int]) -> Floats:
-    """The membrane of hole and ring together, float32 [frames, h, w, C] in the hole's box."""
+    """The membrane of hole and ring together, float32 [frames, h, w, C] in the hole's box; 0 beyond the ring."""
     here = work.groups.cached("hole", key, hole)
     x0, y0, x1, y1 = here.box
 
     def wide(hidden: Bools) -> Membrane:
-        region = hidden.copy()
-        region[y0:y1, x0:x1] |= ~(here.valid[y0:y1, x0:x1, 1] > 0)
+        region = np.zeros_like(hidden)
+        region[y0:y1, x0:x1] = here.ringed
         return Membrane(region)
 
-    membrane = work.groups.cached("ring membrane", key, wide)
-    region = here.valid[y0:y1, x0:x1, 1] == 0
-    out = np.zeros((len(frames), y1 - y0, x1 - x0, work.clip.frames.shape[3]), np.float32)
-    out[:, region] = fill_frames(membrane, work.clip, frames)
+    out = np.zeros((len(frames), *here.ringed.shape, work.clip.frames.shape[3]), np.float32)
+    out[:, here.ringed] = fill_frames(work.groups.cached("ring membrane", key, wide), work.clip, frames)
     return out
 
 
@@ -138,16 +138,19 @@ def _fuse(work: _Work, here: Hole, frame: int, seen: Seen, spatial: Floats, ring
     inside = here.inside
     mixed = truth
     mixed[inside] = spatial + trust[inside][:, None] * (temporal[inside] - spatial)
-    missing = inside & ~seen.has
-    if missing.any():
-        _bridge(mixed, missing)
+    change = np.abs(mixed[inside] - spatial).max()
+    if change > work.scale / 2:
+        _bridge(mixed, inside & ~seen.has, inside & seen.has)
     pixels[inside] = round_to(mixed[inside], pixels.dtype, work.clip.bits)
     work.tally.seen_px += int(np.count_nonzero(inside & seen.has))
     work.tally.weight_px += float(trust[inside].sum(dtype=np.float64))
 
 
-def _bridge(mixed: Floats, missing: Bools) -> None:
-    """Fill what no frame shows from what is around it by now, in place."""
-    membrane = Membrane(missing)
-    x0, y0, x1, y1 = membrane.box
-    mixed[missing] = membrane.fill(mixed[y0:y1, x0:x1])
+def _bridge(mixed: Floats, missing: Bools, seen: Bools) -> None:
+    """Fill what no frame shows from what is around it by now, in place; far from what is seen it is right already."""
+    near = cv2.dilate(seen.view(np.uint8), np.ones((2 * _BRIDGE_PX + 1,) * 2, np.uint8)) != 0
+    region = missing & near
+    if region.any():
+        membrane = Membrane(region)
+        x0, y0, x1, y1 = membrane.box
+        mixed[region] = membrane.fill(mixed[y0:y1, x0:x1])

@@ -5,7 +5,9 @@ Each source is sampled from its original frame, never from a restored one, so er
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,13 +15,14 @@ from numpy.typing import NDArray
 
 from waterz_spool.records import Box
 from waterz_spool.restore.base import Clip
-from waterz_spool.restore.holes import Hole, hole
+from waterz_spool.restore.holes import UNWANTED, Hole, hole
 from waterz_spool.restore.masks import MaskGroups, bounding_box
 from waterz_spool.restore.motion import Motions
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Matrix = NDArray[np.float64]
+Pixels = NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ class Seen:
     """What other frames show of a hole and its ring, in the hole's box.
 
     Attributes:
-        colour: float32 [h, w, C]: weighted mean of the sources; 0 where there is none.
+        colour: float32 [h, w, C]: mean of the sources, the nearer direction in time counting more.
         has: bool [h, w]: some source shows the pixel.
     """
 
@@ -48,17 +51,44 @@ class Seen:
     has: Bools
 
 
-class _Sums:
-    """Running weighted sums over the sources of one frame."""
+class _Wanted:
+    """One direction's search: which pixels still lack sources, and the mean of those found.
 
-    def __init__(self, shape: tuple[int, int], channels: int) -> None:
-        self.colour = np.zeros((*shape, channels), np.float32)
-        self.weight = np.zeros(shape, np.float32)
+    Attributes:
+        box: Where pixels are still wanted, in the hole's box; empty when none is.
+        colour: float32 [h, w, C]: mean of the sources.
+        weight: float32 [h, w]: one over the distance of the nearest source; 0 where there is none.
+    """
 
-    def seen(self) -> Seen:
-        weight = np.maximum(self.weight, 1e-6)
-        colour = self.colour / weight[..., None]
-        return Seen(colour, self.weight > 0)
+    def __init__(self, here: Hole, channels: int, sources: int) -> None:
+        self._need = here.need.copy()
+        self._count = np.zeros(here.need.shape, np.uint8)
+        self._sources = sources
+        self.box: Box = (0, 0, here.need.shape[1], here.need.shape[0])
+        self.colour = np.zeros((*here.need.shape, channels), np.float32)
+        self.weight = np.zeros(here.need.shape, np.float32)
+
+    def among(self, shown: NDArray[np.uint8]) -> Bools:
+        """Wanted pixels of the box that a source shows, given what each of its pixels may stand for."""
+        return np.asarray(shown >= self._need[_part(self.box)])
+
+    def add(self, found: Bools, box: Box, colour: Pixels, distance: int) -> None:
+        """Add a source: the pixels found, in a box, and what it shows of that box."""
+        part = _part(box)
+        count = self._count[part]
+        for before in range(self._sources):
+            which = (found & (count == before)).view(np.uint8)
+            cv2.accumulateWeighted(colour, self.colour[part], 1 / (before + 1), mask=which)
+        np.maximum(self.weight[part], found * np.float32(1 / distance), out=self.weight[part])
+        count += found
+        self._need[part][count == self._sources] = UNWANTED
+        self._shrink()
+
+    def _shrink(self) -> None:
+        wanted = self._need[_part(self.box)] != UNWANTED
+        left, top, right, bottom = bounding_box(wanted)
+        x0, y0 = self.box[:2]
+        self.box = x0 + left, y0 + top, x0 + right, y0 + bottom
 
 
 class Sources:
@@ -73,39 +103,53 @@ class Sources:
 
     def __init__(self, clip: Clip, groups: MaskGroups, motions: Motions, reach: Reach) -> None:
         self._clip, self._groups, self._motions, self._reach = clip, groups, motions, reach
+        self._rimmed: OrderedDict[int, Pixels] = OrderedDict()
 
     def collect(self, frame: int) -> Seen:
         """What the frames before and after show of this frame's hole."""
-        here = self._hole(frame)
-        sums = _Sums(here.inside.shape, self._clip.frames.shape[3])
-        for direction in (1, -1):
-            self._walk(frame, here, direction, sums)
-        return sums.seen()
+        after, before = (self._walk(frame, direction) for direction in (1, -1))
+        total = after.weight + before.weight
+        share = after.weight / np.maximum(total, np.float32(1e-6))
+        colour = before.colour + share[..., None] * (after.colour - before.colour)
+        return Seen(colour, total > 0)
 
     def _hole(self, frame: int) -> Hole:
         return self._groups.cached("hole", self._groups.keys[frame], hole)
 
-    def _walk(self, frame: int, here: Hole, direction: int, sums: _Sums) -> None:
-        wanted = _Wanted(here)
+    def _image(self, frame: int) -> Pixels:
+        """A frame whose rim of the mask repeats the known pixels beside it."""
+        if self._groups.empty(self._groups.keys[frame]):
+            return self._clip.frames[frame]
+        if frame not in self._rimmed:
+            rim, neighbour = self._hole(frame).rim
+            image = self._clip.frames[frame].copy()
+            flat = image.reshape(-1, image.shape[2])
+            flat[rim] = flat[neighbour]
+            self._rimmed[frame] = image
+            while len(self._rimmed) > 2 * self._reach.frames:
+                self._rimmed.popitem(last=False)
+        return self._rimmed[frame]
+
+    def _walk(self, frame: int, direction: int) -> _Wanted:
+        here = self._hole(frame)
+        wanted = _Wanted(here, self._clip.frames.shape[3], self._reach.sources)
         chain = np.eye(3)
         tried, tried_key = here.corners[:2], self._groups.keys[frame]
         for distance in range(1, self._reach.frames + 1):
             source = frame + direction * distance
             link = self._link(source, direction)
             if link is None:
-                return
+                break
             chain = link @ chain
             corners, key = (chain @ here.corners)[:2], self._groups.keys[source]
             if key == tried_key and np.abs(corners - tried).max() < here.step_px:
                 continue
             tried, tried_key = corners, key
-            if self._apart(corners):
-                continue
-            found = self._visible(source, chain, here, wanted)
-            if found.any():
-                self._add(source, chain, here, (found, wanted.box), sums, np.float32(1 / distance))
-                if wanted.done(found, self._reach.sources):
-                    return
+            if not self._apart(corners):
+                self._look(source, chain, here, wanted, distance)
+            if wanted.box[0] == wanted.box[2]:
+                break
+        return wanted
 
     def _link(self, source: int, direction: int) -> Matrix | None:
         """Motion of the last step to a source; None past the clip's end or a cut."""
@@ -122,63 +166,36 @@ class Sources:
         low, high = corners.min(1), corners.max(1)
         return bool(high[0] < 0 or high[1] < 0 or low[0] > width or low[1] > height)
 
-    def _visible(self, source: int, chain: Matrix, here: Hole, wanted: _Wanted) -> Bools:
-        """Which wanted pixels a source shows, in the wanted box."""
-        x0, y0, x1, y1 = wanted.box
-        valid = cv2.warpAffine(
-            self._hole(source).valid,
-            _shifted(chain, here.box[0] + x0, here.box[1] + y0),
-            (x1 - x0, y1 - y0),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(0, 0),
-        )
-        part = slice(y0, y1), slice(x0, x1)
-        return np.asarray(
-            ((valid[..., 0] >= 254) & wanted.inside[part]) | ((valid[..., 1] >= 254) & wanted.ring[part])
-        )
-
-    def _add(
-        self, source: int, chain: Matrix, here: Hole, found: tuple[Bools, Box], sums: _Sums, weight: np.float32
-    ) -> None:
-        part, (left, top, _, _) = found
-        x0, y0, x1, y1 = bounding_box(part)
-        share = part[y0:y1, x0:x1] * weight
-        x0, y0, x1, y1 = x0 + left, y0 + top, x1 + left, y1 + top
-        colour = cv2.warpAffine(
-            self._clip.frames[source],
-            _shifted(chain, here.box[0] + x0, here.box[1] + y0),
-            (x1 - x0, y1 - y0),
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        ).reshape(y1 - y0, x1 - x0, -1)
-        sums.colour[y0:y1, x0:x1] += colour * share[..., None]
-        sums.weight[y0:y1, x0:x1] += share
+    def _look(self, source: int, chain: Matrix, here: Hole, wanted: _Wanted, distance: int) -> None:
+        """Take what a source shows of the wanted pixels."""
+        shown = _warp(self._hole(source).serves, chain, here, wanted.box, cv2.INTER_NEAREST)
+        found = wanted.among(shown)
+        left, top, right, bottom = bounding_box(found)
+        if left == right:
+            return
+        x0, y0 = wanted.box[:2]
+        box = x0 + left, y0 + top, x0 + right, y0 + bottom
+        colour = _warp(self._image(source), chain, here, box, cv2.INTER_CUBIC)
+        wanted.add(found[top:bottom, left:right], box, colour, distance)
 
 
-class _Wanted:
-    """The pixels of a hole and its ring that still lack sources."""
-
-    def __init__(self, here: Hole) -> None:
-        self.inside, self.ring = here.inside.copy(), here.ring.copy()
-        self._count = np.zeros(here.inside.shape, np.uint8)
-        self.box: Box = (0, 0, here.inside.shape[1], here.inside.shape[0])
-
-    def done(self, found: Bools, sources: int) -> bool:
-        """Count sources found in the box; whether nothing is wanted any more."""
-        x0, y0, x1, y1 = self.box
-        part = slice(y0, y1), slice(x0, x1)
-        self._count[part] += found
-        lacking = self._count[part] < sources
-        self.inside[part] &= lacking
-        self.ring[part] &= lacking
-        left, top, right, bottom = bounding_box(self.inside[part] | self.ring[part])
-        self.box = x0 + left, y0 + top, x0 + right, y0 + bottom
-        return right == left
+def _part(box: Box) -> tuple[slice, slice]:
+    return slice(box[1], box[3]), slice(box[0], box[2])
 
 
-def _shifted(chain: Matrix, x: int, y: int) -> Matrix:
-    """The chain as a 2x3 matrix over positions relative to (x, y)."""
+def _warp(image: Pixels, chain: Matrix, here: Hole, box: Box, interpolation: int) -> Pixels:
+    """A source image as the frame sees it, in a part of the hole's box."""
+    x, y = here.box[0] + box[0], here.box[1] + box[1]
     matrix = chain[:2].copy()
     matrix[:, 2] += chain[:2, 0] * x + chain[:2, 1] * y
-    return np.asarray(matrix)
+    size = box[2] - box[0], box[3] - box[1]
+    nearest = interpolation == cv2.INTER_NEAREST
+    warped = cv2.warpAffine(
+        image,
+        matrix,
+        size,
+        flags=interpolation | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT if nearest else cv2.BORDER_REPLICATE,
+        borderValue=(0,),
+    )
+    return np.asarray(warped)
