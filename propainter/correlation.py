@@ -13,23 +13,26 @@ LEVELS = 4
 RADIUS = 4
 
 
-def correlation_pyramid(first: Tensor, second: Tensor, *, transpose: bool = False) -> list[Tensor]:
+def correlation_pyramid(first: Tensor, second: Tensor, *, both_ways: bool = False) -> list[Tensor]:
     """Correlation of every position of one frame with every position of the other, averaged to 4 levels.
 
     Args:
         first: [N,C,h,w] features.
         second: [N,C,h,w] features.
-        transpose: Give the volume of (second, first) instead, from the same products.
+        both_ways: Append the N volumes of (second, first), which are the transposed ones.
 
     Returns:
-        Level l: [N*h*w, 1, h//2^l, w//2^l], the batch axis running over positions of the querying frame.
+        Level l: [N*h*w, 1, h//2^l, w//2^l], the batch axis running over positions of the querying frame; twice as
+        many with ``both_ways``.
     """
     n, channels, h, w = first.shape
-    a, b = first.flatten(2), second.flatten(2)  # (N, C, h*w)
-    if transpose:
-        a, b = b, a
-    level = torch.matmul(a.transpose(1, 2), b).mul_(channels**-0.5)  # (N, h*w, h*w)
-    pyramid = [level.reshape(n * h * w, 1, h, w)]
+    # filled in place: at 720p one volume is 0.8 GB, and a concatenation would hold all of them twice
+    level = first.new_empty((2 * n if both_ways else n, h * w, h * w))
+    torch.matmul(first.flatten(2).transpose(1, 2), second.flatten(2), out=level[:n])
+    level[:n] *= channels**-0.5
+    if both_ways:
+        level[n:] = level[:n].transpose(1, 2)
+    pyramid = [level.reshape(-1, 1, h, w)]
     for _ in range(LEVELS - 1):
         pyramid.append(F.avg_pool2d(pyramid[-1], 2, stride=2))
     return pyramid

@@ -150,9 +150,7 @@ class Raft(nn.Module):
             Forward and backward flows, each [T-1,2,H,W] float32, px.
         """
         features, hidden, context = encoded
-        there = correlation_pyramid(features[:-1], features[1:])
-        back = correlation_pyramid(features[:-1], features[1:], transpose=True)
-        pyramid = [torch.cat(pair) for pair in zip(there, back, strict=True)]
+        pyramid = correlation_pyramid(features[:-1], features[1:], both_ways=True)
         hidden = torch.cat((hidden[:-1], hidden[1:]))
         update = FusedUpdate(self.update_block, torch.cat((context[:-1], context[1:])))
         coords = base = pixel_grid(hidden)

@@ -47,7 +47,8 @@ def flow_batch(
         Pairs (forward, backward) of [1,2,H,W] float32 on the host, and the last frame's encoding.
     """
     device = effort.device
-    with torch.autocast(device.type, enabled=False):
+    # flow errors move pixels: no half precision, and no TF32 rounding on the GPU either
+    with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         parts = [] if before is None else [tuple(part.to(device) for part in before)]
         for start in range(0, len(frames), effort.frames):
             batch = np.stack(frames[start : start + effort.frames])
