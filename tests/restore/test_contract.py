@@ -35,7 +35,7 @@ def test_it_has_its_name(restorer):
 @pytest.mark.parametrize(
     ("bits", "channels", "family"),
     [(8, 3, "yuv"), (10, 3, "yuv"), (16, 3, "yuv"), (8, 1, "gray"), (10, 1, "gray"), (8, 3, "rgb"), (12, 3, "rgb")],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_only_hidden_pixels_of_targets_change(restorer, bits, channels, family):
     clip = moving_clip(bits=bits, channels=channels, family=family, span=(1, 5))
@@ -112,7 +112,13 @@ def test_nothing_known_is_filled_evenly(restorer):
 
 @pytest.mark.parametrize(
     "box",
-    [(0, 0, 20, 14), (WIDTH - 20, HEIGHT - 14, WIDTH, HEIGHT), (0, 20, WIDTH, 40), (0, 0, WIDTH - 1, HEIGHT), (5, 5, 6, 6)],
+    [
+        (0, 0, 20, 14),
+        (WIDTH - 20, HEIGHT - 14, WIDTH, HEIGHT),
+        (0, 20, WIDTH, 40),
+        (0, 0, WIDTH - 1, HEIGHT),
+        (5, 5, 6, 6),
+    ],
     ids=["top left", "bottom right", "whole width", "all but a column", "one pixel"],
 )
 def test_mask_at_the_border(restorer, box):

@@ -1,9 +1,9 @@
 """Robust affine alignment of one pyramid level of two masked images.
 
-Gauss-Newton on brightness differences (Baker and Matthews, "Lucas-Kanade 20 years on", IJCV 2004) with the Geman-McClure
-weights of Odobez and Bouthemy ("Robust multiresolution estimation of parametric motion models", JVCIR 1995), gain and
-bias (Bartoli, "Groupwise geometric and photometric direct image registration", PAMI 2008), and on coarse levels the mean
-slope of both images (Malis, "Improving vision-based control using efficient second-order minimization techniques", 2004).
+Gauss-Newton on brightness differences (Baker and Matthews, "Lucas-Kanade 20 years on", IJCV 2004) with Geman-McClure
+weights (Odobez and Bouthemy, "Robust multiresolution estimation of parametric motion models", JVCIR 1995), gain and
+bias (Bartoli, "Groupwise geometric and photometric direct image registration", PAMI 2008), and on coarse levels the
+mean slope of both images (Malis, "Improving vision-based control using efficient second-order minimization", 2004).
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ def _set_motion(columns: Floats, slopes: tuple[Floats, Floats], position: tuple[
             np.multiply(slope, along, out=columns[:, place])
 
 
-def align(here: View, there: View, start: Fit, *, free: Any = slice(None), steps: int = _ITERATIONS, fine: bool = False) -> Fit:
+def align(
+    here: View, there: View, start: Fit, *, free: Any = slice(None), steps: int = _ITERATIONS, fine: bool = False
+) -> Fit:
     """Refine a fit.
 
     Args:

@@ -1,4 +1,4 @@
-"""The geometry of one mask: the hole, the ring of known pixels that judges a fill, and where a frame may be a source."""
+"""The geometry of one mask: the hole, the ring of known pixels that judges a fill, where a frame may be a source."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from waterz_spool.records import Box
 from waterz_spool.restore.masks import bounding_box
 
 Bools = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 
 RING_PX = 6
 _STEP_PX = 0.75, 4.0
@@ -29,8 +30,8 @@ class Hole:
 
     Attributes:
         box: Around hole and ring; the arrays below have its size unless they say otherwise.
-        inside: bool [h, w]: hidden.
-        ring: bool [h, w]: known pixels around the hole, not touching it.
+        inside: Flat indices of the hidden pixels, row-major.
+        ring: Flat indices of the known pixels around the hole that do not touch it.
         ringed: bool [h, w]: hole and everything up to the outer edge of the ring.
         need: uint8 [h, w]: what a source pixel must serve for: 1 in the hole, 2 in the ring, UNWANTED elsewhere.
         serves: uint8 [H, W] of the whole crop: 0 under the mask and next to it, 1 for hidden pixels, 2 for ring pixels
@@ -42,12 +43,12 @@ class Hole:
     """
 
     box: Box
-    inside: Bools
-    ring: Bools
+    inside: Indices
+    ring: Indices
     ringed: Bools
     need: NDArray[np.uint8]
     serves: NDArray[np.uint8]
-    rim: tuple[NDArray[np.intp], NDArray[np.intp]]
+    rim: tuple[Indices, Indices]
     corners: NDArray[np.float64]
     step_px: float
 
@@ -65,10 +66,11 @@ def hole(hidden: Bools) -> Hole:
     serves = 2 - touching - outer
     corners = np.array([[x0, x1, x0, x1], [y0, y0, y1, y1], [1, 1, 1, 1]], np.float64)
     step_px = min(max(min(x1 - x0, y1 - y0) / _STEPS, _STEP_PX[0]), _STEP_PX[1])
-    return Hole(box, inside, ring, ringed, need, serves, _rim(hidden), corners, step_px)
+    pixels = np.flatnonzero(inside), np.flatnonzero(ring)
+    return Hole(box, *pixels, ringed, need, serves, _rim(hidden), corners, step_px)
 
 
-def _rim(hidden: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _rim(hidden: Bools) -> tuple[Indices, Indices]:
     known = np.pad(~hidden, 1)
     height, width = hidden.shape
     neighbour = np.full(hidden.shape, -1, np.intp)

@@ -36,7 +36,7 @@ class MaskGroups:
         self._derived: OrderedDict[tuple[str, int], object] = OrderedDict()
 
     def hidden(self, key: int) -> NDArray[np.bool_]:
-        """bool [H, W] of one distinct mask."""
+        """One distinct mask, bool [H, W]."""
         return np.asarray(self._masks[key] != 0)
 
     def empty(self, key: int) -> bool:

@@ -1,9 +1,9 @@
 """Membrane fill: the smoothest surface over the known pixels (Laplace's equation with the surroundings as boundary).
 
-A coarse-to-fine solve: the pull phase averages known pixels down a pyramid, the push phase interpolates back and relaxes
-each level (Gortler et al., "The Lumigraph", 1996, for pull-push; Young, "Iterative solution of large linear systems",
-1971, for red-black successive over-relaxation). Everything that depends on the mask alone is prepared once and many
-frames are solved side by side as columns of one array.
+A coarse-to-fine solve: the pull phase averages known pixels down a pyramid, the push phase interpolates back and
+relaxes each level (Gortler et al., "The Lumigraph", 1996, for pull-push; Young, "Iterative solution of large linear
+systems", 1971, for red-black successive over-relaxation). Everything that depends on the mask alone is prepared once
+and many frames are solved side by side as columns of one array.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Level:
     known: Floats  # [h, w], 1 or 0
     unknown: NDArray[np.intp]
     colours: tuple[_Colour, ...]
-    corners: tuple[tuple[NDArray[np.intp], Floats], ...]  # four pixels of the next level around each unknown, their shares
+    corners: tuple[tuple[NDArray[np.intp], Floats], ...]  # four coarser pixels around each unknown, their shares
 
 
 class Membrane:
@@ -148,13 +148,18 @@ def _between(at: NDArray[np.intp], length: int) -> tuple[tuple[NDArray[np.intp],
 
 def _relax(surface: Floats, level: _Level) -> Floats:
     """Red-black over-relaxation, in place."""
+    longest = max((len(colour.at) for colour in level.colours), default=0)
+    buffers = np.empty((2, longest, surface.shape[1]), np.float32)
     for _ in range(_SWEEPS if len(level.unknown) else 0):
         for colour in level.colours:
-            mean = surface[colour.around[0]]
+            mean, part = (buffer[: len(colour.at)] for buffer in buffers)
+            np.take(surface, colour.around[0], axis=0, out=mean, mode="clip")
             for neighbour in colour.around[1:]:
-                mean += surface[neighbour]
+                mean += np.take(surface, neighbour, axis=0, out=part, mode="clip")
             mean *= _OMEGA / 4
-            mean += (1 - _OMEGA) * surface[colour.at]
+            np.take(surface, colour.at, axis=0, out=part, mode="clip")
+            part *= 1 - _OMEGA
+            mean += part
             surface[colour.at] = mean
     return surface
 

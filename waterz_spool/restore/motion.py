@@ -13,7 +13,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.restore.align import REST, TRANSLATION, Fit, Support, View, align, support, to_matrix, translation, view
+from waterz_spool.restore.align import (
+    REST,
+    TRANSLATION,
+    Fit,
+    Support,
+    View,
+    align,
+    support,
+    to_matrix,
+    translation,
+    view,
+)
 from waterz_spool.restore.base import Clip
 from waterz_spool.restore.masks import MaskGroups
 from waterz_spool.restore.search import Spectra, best_shift, spectra
@@ -96,7 +107,7 @@ def luma(clip: Clip, frame: int) -> Floats:
     scale = 2.0 ** (8 - clip.bits)
     pixels = clip.frames[frame]
     if clip.family != "rgb":
-        return np.multiply(pixels[..., 0], scale, dtype=np.float32)
+        return np.asarray(np.multiply(pixels[..., 0], scale, dtype=np.float32))
     weights = np.array([[0.299, 0.587, 0.114]], np.float32) * np.float32(scale)
     return np.asarray(cv2.transform(pixels.astype(np.float32), weights), np.float32)
 
@@ -148,7 +159,7 @@ def _estimate(here: _Pyramid, there: _Pyramid) -> Motion:
     for number in range(len(here.views) - 2, -1, -1):
         fit = align(here.views[number], there.views[number], fit.doubled(), fine=number == 0)
     matrix = to_matrix(fit.flow, here.views[0].shape)
-    return Motion(matrix, np.linalg.inv(matrix), fit.residual, fit.inliers)
+    return Motion(matrix, np.asarray(np.linalg.inv(matrix), np.float64), fit.residual, fit.inliers)
 
 
 def _first(here: _Pyramid, there: _Pyramid) -> Fit:

@@ -1,12 +1,13 @@
 """Engine A: camera motion brings hidden pixels from other frames; a validated blend falls back to the membrane.
 
-For opaque or unknown overlays. A pan shows what was hidden; where nothing does, or where what is brought in does not fit
-the surroundings, the result is the membrane.
+For opaque or unknown overlays. A pan shows what was hidden; where nothing does, or where what is brought in does not
+fit the surroundings, the result is the membrane.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,13 +20,14 @@ from waterz_spool.restore.holes import Hole, hole
 from waterz_spool.restore.masks import MaskGroups
 from waterz_spool.restore.membrane import Membrane, fill_frames, round_to
 from waterz_spool.restore.motion import Motions
-from waterz_spool.restore.sources import Reach, Seen, Sources
+from waterz_spool.restore.sources import Reach, Sources
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _FRAMES_AT_ONCE = 8
-_BRIDGE_PX = 16
+_BRIDGE_PX = 16  # how far the passage from seen to unseen pixels reaches
+_LEAST_SEEN = 0.02  # share of a hole that must be seen for the temporal expert to be heard
 
 
 @dataclass
@@ -48,7 +50,7 @@ class _Work:
     clip: Clip
     groups: MaskGroups
     sources: Sources
-    out: NDArray[np.uint8] | NDArray[np.uint16]
+    out: NDArray[Any]
     tally: _Tally = field(default_factory=_Tally)
 
     @property
@@ -100,16 +102,33 @@ class PropagateRestorer:
 
 def _restore_run(work: _Work, key: int, frames: list[int]) -> None:
     """Restore frames that share one mask."""
-    hole_here = work.groups.cached("hole", key, hole)
+    here = work.groups.cached("hole", key, hole)
     seen = [work.sources.collect(frame) for frame in frames]
     spatial = fill_frames(work.groups.cached("membrane", key, Membrane), work.clip, frames)
-    ring = _ring_fill(work, key, frames) if any(s.has.any() for s in seen) else None
-    for place, frame in enumerate(frames):
-        _fuse(work, hole_here, frame, seen[place], spatial[place], None if ring is None else ring[place])
+    shown = [int(np.count_nonzero(what.has.ravel()[here.inside])) for what in seen]
+    work.tally.hidden_px += len(frames) * len(here.inside)
+    work.tally.seen_px += sum(shown)
+    rings = _rings(work, key, frames) if max(shown) > _LEAST_SEEN * len(here.inside) else [None] * len(frames)
+    for place, (frame, ring) in enumerate(zip(frames, rings, strict=True)):
+        pixels = _box_pixels(work, here, frame)
+        if ring is None:
+            fill = spatial[place]
+        else:
+            mixed = blend.mix(here, seen[place], spatial[place], ring, scale=work.scale)
+            fill = _bridged(mixed, spatial[place], here, pixels, work.scale)
+            work.tally.weight_px += float(mixed.trust.sum(dtype=np.float64))
+        mask = work.clip.masks[frame, here.box[1] : here.box[3], here.box[0] : here.box[2]] != 0
+        pixels[mask] = round_to(fill, pixels.dtype, work.clip.bits)
 
 
-def _ring_fill(work: _Work, key: int, frames: list[int]) -> Floats:
-    """The membrane of hole and ring together, float32 [frames, h, w, C] in the hole's box; 0 beyond the ring."""
+def _box_pixels(work: _Work, here: Hole, frame: int) -> NDArray[Any]:
+    """The hole's box of a target frame of the result."""
+    x0, y0, x1, y1 = here.box
+    return work.out[frame - work.clip.start, y0:y1, x0:x1]
+
+
+def _rings(work: _Work, key: int, frames: list[int]) -> list[blend.Ring]:
+    """The rings of frames that share a mask, with their membranes across hole and ring."""
     here = work.groups.cached("hole", key, hole)
     x0, y0, x1, y1 = here.box
 
@@ -118,39 +137,30 @@ def _ring_fill(work: _Work, key: int, frames: list[int]) -> Floats:
         region[y0:y1, x0:x1] = here.ringed
         return Membrane(region)
 
-    out = np.zeros((len(frames), *here.ringed.shape, work.clip.frames.shape[3]), np.float32)
-    out[:, here.ringed] = fill_frames(work.groups.cached("ring membrane", key, wide), work.clip, frames)
-    return out
+    solved = fill_frames(work.groups.cached("ring membrane", key, wide), work.clip, frames)
+    in_ring = np.isin(np.flatnonzero(here.ringed), here.ring)
+    rings = []
+    for frame, values in zip(frames, solved, strict=True):
+        pixels = _box_pixels(work, here, frame)
+        truth = pixels.reshape(-1, pixels.shape[2])[here.ring].astype(np.float32)
+        rings.append(blend.Ring(truth, values[in_ring]))
+    return rings
 
 
-def _fuse(work: _Work, here: Hole, frame: int, seen: Seen, spatial: Floats, ring: Floats | None) -> None:
-    x0, y0, x1, y1 = here.box
-    pixels = work.out[frame - work.clip.start, y0:y1, x0:x1]
-    hidden_px = int(np.count_nonzero(here.inside))
-    work.tally.hidden_px += hidden_px
-    if ring is None or not seen.has.any():
-        pixels[here.inside] = round_to(spatial, pixels.dtype, work.clip.bits)
-        return
-    truth = pixels.astype(np.float32)
-    judged = here.ring & seen.has
-    temporal = blend.corrected(seen.colour, truth, judged, work.scale)
-    trust = blend.weight(ring - truth, ring - temporal, judged, work.scale) * seen.has
-    inside = here.inside
-    mixed = truth
-    mixed[inside] = spatial + trust[inside][:, None] * (temporal[inside] - spatial)
-    change = np.abs(mixed[inside] - spatial).max()
-    if change > work.scale / 2:
-        _bridge(mixed, inside & ~seen.has, inside & seen.has)
-    pixels[inside] = round_to(mixed[inside], pixels.dtype, work.clip.bits)
-    work.tally.seen_px += int(np.count_nonzero(inside & seen.has))
-    work.tally.weight_px += float(trust[inside].sum(dtype=np.float64))
-
-
-def _bridge(mixed: Floats, missing: Bools, seen: Bools) -> None:
-    """Fill what no frame shows from what is around it by now, in place; far from what is seen it is right already."""
-    near = cv2.dilate(seen.view(np.uint8), np.ones((2 * _BRIDGE_PX + 1,) * 2, np.uint8)) != 0
-    region = missing & near
-    if region.any():
-        membrane = Membrane(region)
-        x0, y0, x1, y1 = membrane.box
-        mixed[region] = membrane.fill(mixed[y0:y1, x0:x1])
+def _bridged(mixed: blend.Mixed, spatial: Floats, here: Hole, pixels: NDArray[Any], scale: float) -> Floats:
+    """The fill with a smooth passage from what is seen to what is not; farther away the membrane is right already."""
+    if not 0 < np.count_nonzero(mixed.trust) < len(spatial) or np.abs(mixed.fill - spatial).max() < scale / 2:
+        return mixed.fill
+    size = here.ringed.size
+    seen, hidden = np.zeros(size, np.uint8), np.zeros(size, np.bool_)
+    seen[here.inside[mixed.trust > 0]] = 1
+    hidden[here.inside[mixed.trust == 0]] = True
+    reach = cv2.dilate(seen.reshape(here.ringed.shape), np.ones((2 * _BRIDGE_PX + 1,) * 2, np.uint8)) != 0
+    region = hidden.reshape(reach.shape) & reach
+    image = pixels.astype(np.float32)
+    flat = image.reshape(size, -1)
+    flat[here.inside] = mixed.fill
+    membrane = Membrane(region)
+    x0, y0, x1, y1 = membrane.box
+    image[region] = membrane.fill(image[y0:y1, x0:x1])
+    return np.asarray(flat[here.inside])

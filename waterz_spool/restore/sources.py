@@ -119,10 +119,10 @@ class Sources:
     def _image(self, frame: int) -> Pixels:
         """A frame whose rim of the mask repeats the known pixels beside it."""
         if self._groups.empty(self._groups.keys[frame]):
-            return self._clip.frames[frame]
+            return np.asarray(self._clip.frames[frame])
         if frame not in self._rimmed:
             rim, neighbour = self._hole(frame).rim
-            image = self._clip.frames[frame].copy()
+            image: Pixels = self._clip.frames[frame].copy()
             flat = image.reshape(-1, image.shape[2])
             flat[rim] = flat[neighbour]
             self._rimmed[frame] = image
