@@ -77,6 +77,7 @@ class Spool:
         mask: str | Path | None = None,
         from_s: float | None = None,
         to_s: float | None = None,
+        drop: Iterable[int] = (),
         output: str | Path = "",
     ) -> Job:
         """Write a job; the same video with the same settings is the same job.
@@ -87,6 +88,7 @@ class Spool:
             mask: Picture, folder of pictures or video, white where the overlay is.
             from_s: Boxes and mask pictures hold from this time on, in seconds.
             to_s: Up to this time.
+            drop: Indices of streams of the source to leave out.
             output: File, folder or template; by default NAME.clean.EXT beside the video.
 
         Raises:
@@ -94,7 +96,12 @@ class Spool:
             InputError: The video or mask cannot be read or is unsupported.
         """
         order = Order(
-            boxes=tuple(boxes), mask=Path(mask) if mask else None, from_s=from_s, to_s=to_s, output=str(output)
+            boxes=tuple(boxes),
+            mask=Path(mask) if mask else None,
+            from_s=from_s,
+            to_s=to_s,
+            drop=tuple(drop),
+            output=str(output),
         )
         return Job(submit(self._spool, Path(video), order, self._config, base=Path.cwd()))
 

@@ -75,10 +75,10 @@ def coded(box, info):
 
 def test_a_job_that_cannot_work_fails_once_with_its_reason(tmp_path):
     video = make.video(tmp_path / "a.mp4", frames=30)
-    job = run(tmp_path, video, Order(boxes=((90, 60, 30, 30),)))
+    job = run(tmp_path, video, Order())
     state = job.state()
     assert state.state == "failed"
-    assert [(reason.task, reason.rc) for reason in state.reasons] == [("prep", 2)]
+    assert [(reason.task, reason.rc) for reason in state.reasons] == [("prep", 3)]
     assert not (tmp_path / "a.clean.mp4").exists()
 
 
@@ -88,6 +88,17 @@ def test_a_container_that_cannot_hold_a_stream_is_refused_before_any_work(tmp_pa
     with pytest.raises(Exception, match="mkv") as caught:
         run(tmp_path, video, Order(boxes=(BOX,), output="out.mp4"))
     assert caught.value.exit_code == 4
+
+
+def test_a_stream_that_nothing_can_hold_can_be_left_out(tmp_path):
+    file, spec = CASES["everything mkv"]
+    video = make.video(tmp_path / file, **spec)
+    streams = media.probe(video).streams
+    kept = {s.index for s in streams if s.kind == "audio"} | {media.probe(video).stream_index}
+    drop = tuple(stream.index for stream in streams if stream.index not in kept)
+    job = run(tmp_path, video, Order(boxes=(BOX,), output="out.mp4", drop=drop))
+    assert job.state().published, job.state().reasons
+    assert {s.kind for s in media.probe(tmp_path / "out.mp4").streams} == {"audio", "video"}
 
 
 def test_confidence_is_recorded_and_a_damaged_output_is_made_again(tmp_path):

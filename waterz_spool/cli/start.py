@@ -30,6 +30,9 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         "--detector", type=click.Choice(["auto", "static", "none"]), help="Used when no box or mask is given."
     ),
     click.option("--engine", type=click.Choice(["auto", "propagate", "membrane", "propainter"]), help="Restorer."),
+    click.option(
+        "--drop", type=int, multiple=True, metavar="STREAM", help="Leave out this stream of the source; repeatable."
+    ),
     click.option("-o", "--output", default="", help="File, folder or template with {stem} and {ext}."),
     click.option("--overwrite", is_flag=True, default=None, help="Replace an existing output."),
     click.option("--crf", type=float, help="Quality of the encode; default visually lossless."),
@@ -92,6 +95,7 @@ def _order(given: dict[str, Any]) -> Any:
         mask=given["mask"],
         from_s=parse_time(given["from_"]) if given["from_"] else None,
         to_s=parse_time(given["to"]) if given["to"] else None,
+        drop=given["drop"],
         output=given["output"],
     )
 

@@ -18,6 +18,7 @@ from waterz_spool import media
 from waterz_spool.config import Config, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.spool import Budget, Job, Spool
+from waterz_spool.stages.asked import check_request
 from waterz_spool.stages.overlays import PICTURES, read_picture
 from waterz_spool.stages.request import DisplayBox, JobRequest, encode_request, fingerprint, output_path
 
@@ -31,6 +32,7 @@ class Order:
         mask: Picture, folder of pictures (one per frame) or video, white where the overlay is.
         from_s: Boxes and mask pictures hold from this time on, seconds from the start.
         to_s: Up to this time.
+        drop: Indices of streams of the source to leave out.
         output: File, folder or template; empty is the configured one, relative to the video's folder.
     """
 
@@ -38,6 +40,7 @@ class Order:
     mask: Path | None = None
     from_s: float | None = None
     to_s: float | None = None
+    drop: tuple[int, ...] = ()
     output: str = ""
 
 
@@ -67,8 +70,7 @@ def submit(
         raise UsageError(
             "the output exists already", where=str(output), todo="choose another name with -o, or --overwrite"
         )
-    info = media.probe(video)
-    media.check_container(video, info, request.container)
+    check_request(request, video, order.mask)
     budget = Budget(
         failed=config.spool.failed_budget, lost=config.spool.lost_budget, lost_hosts=config.spool.lost_hosts
     )
@@ -110,6 +112,7 @@ def _request(video: Path, order: Order, config: Config, base: Path | None) -> Jo
         mask=_mask_name(order.mask),
         from_s=order.from_s,
         to_s=order.to_s,
+        drop=order.drop,
         # How workers are launched is not what they make: the same work is the same job with other resources.
         config=msgspec.structs.replace(config, slurm=SlurmConfig()),
     )

@@ -54,9 +54,12 @@ def finalize(claim: Claim, check: Callable[[], None]) -> tuple[Path, bytes] | No
         last_duration=plan.last_duration,
         settings=plan.encode,
         counts=[segment.stop - segment.start for segment in plan.segments],
+        drop=request.drop,
     )
     check()
-    checks = media.verify(out, source=source, info=plan.video, plan_pts=plan.pts, last_duration=plan.last_duration)
+    checks = media.verify(
+        out, source=source, info=plan.video, plan_pts=plan.pts, last_duration=plan.last_duration, drop=request.drop
+    )
     check()
     found = [msgspec.json.decode(results[index].info, type=SegmentResult) for index in results]
     reference = claim.sealed(out)

@@ -24,6 +24,7 @@ from waterz_spool.errors import NoOverlayError, UsageError
 from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.records import Plan, VideoInfo
 from waterz_spool.spool import Claim
+from waterz_spool.stages.asked import encode_settings
 from waterz_spool.stages.inputs import publish_segments
 from waterz_spool.stages.overlays import (
     PICTURES,
@@ -106,7 +107,7 @@ def make_plan(
     sampler = None
     if not request.boxes and mask is None:
         sampler = _sampler(config)
-    encode = _encode_settings(info, request)
+    encode = encode_settings(info, request)
     seen = survey(
         source,
         info,
@@ -150,20 +151,6 @@ def rules_of(config: Config, info: VideoInfo, seen: Survey) -> PlanRules:
         align_px=(1 << form.shift_x, 1 << form.shift_y),
         clip_bytes=options.clip_mib << 20,
         sample_bytes=min(3, form.plane_count) * (1 if form.bits == 8 else 2) + 1,
-    )
-
-
-def _encode_settings(info: VideoInfo, request: JobRequest) -> media.EncodeSettings:
-    options = request.config.encode
-    return media.encode_settings(
-        info,
-        container=request.container,
-        crf=options.crf,
-        preset=options.preset or None,
-        codec=options.codec or None,
-        lossless=options.lossless,
-        options=options.options,
-        threads=options.threads,
     )
 
 

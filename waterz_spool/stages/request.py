@@ -25,6 +25,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     mask: str = ""  # name of the pinned mask in the job's source folder; empty when there is none
     from_s: float | None = None  # overlays given by box or mask picture exist in [from_s, to_s)
     to_s: float | None = None
+    drop: tuple[int, ...] = ()  # streams of the source that the user wants left out
     config: Config
     schema: int = SCHEMA
 
