@@ -11,7 +11,8 @@ import re
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torchvision.models.optical_flow import RAFT, raft_large
 
 from propainter.correlation import correlation_pyramid, lookup
 from propainter.gru import FusedUpdate
@@ -59,18 +60,23 @@ def remap(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-class Raft(nn.Module):
-    """RAFT over whole clips: each frame is encoded once and both directions share one correlation volume."""
+class Raft(RAFT):
+    """torchvision's RAFT, whose own ``forward`` is the published one, and a leaner loop over the same layers.
+
+    ``bidirectional`` is the published way: both frames of every pair are encoded, and every update upsamples.
+    ``both_ways`` gives the same flows: each frame is encoded once, both directions share one correlation volume, the
+    context's share of the gates is computed once, and only the last update is upsampled.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        from torchvision.models.optical_flow import raft_large
-
         parts = raft_large(weights=None, progress=False)
-        self.feature_encoder = parts.feature_encoder
-        self.context_encoder = parts.context_encoder
-        self.update_block = parts.update_block
-        self.mask_predictor = parts.mask_predictor
+        super().__init__(
+            feature_encoder=parts.feature_encoder,
+            context_encoder=parts.context_encoder,
+            corr_block=parts.corr_block,
+            update_block=parts.update_block,
+            mask_predictor=parts.mask_predictor,
+        )
 
     def features(self, frames: Tensor) -> Tensor:
         """Matching features [N,256,H/8,W/8] of frames [N,3,H,W] in [-1,1]."""
@@ -107,33 +113,20 @@ class Raft(nn.Module):
         """Full-resolution flow [N,2,8h,8w] from flow [N,2,h,w] and hidden state [N,128,h,w]."""
         return convex_upsample(flow, self.mask_predictor(hidden))
 
-    def pairwise(self, first: Tensor, second: Tensor, *, iters: int) -> Tensor:
-        """Flow first -> second as published: both frames of every pair are encoded, no sharing.
-
-        Args:
-            first: [N,3,H,W] float32 in [-1,1], H and W multiples of 8 and at least 128.
-            second: The same shape.
-            iters: Number of updates.
-
-        Returns:
-            [N,2,H,W] float32, px.
-        """
-        pyramid = correlation_pyramid(self.features(first), self.features(second))
-        flow, hidden = self.refine(pyramid, *self.context(first), iters=iters)
-        return self.upsample(flow, hidden)
-
     def bidirectional(self, frames: Tensor, *, iters: int) -> tuple[Tensor, Tensor]:
         """Flows of all consecutive pairs as published: one batch per direction, nothing shared.
 
         Args:
-            frames: [T,3,H,W] float32 in [-1,1].
+            frames: [T,3,H,W] float32 in [-1,1], H and W multiples of 8 and at least 128.
             iters: Number of updates.
 
         Returns:
             Forward [T-1,2,H,W] (t to t+1) and backward (t+1 to t) flows, px.
         """
-        forward = self.pairwise(frames[:-1], frames[1:], iters=iters)
-        return forward, self.pairwise(frames[1:], frames[:-1], iters=iters)
+        forward = self(frames[:-1], frames[1:], num_flow_updates=iters)[-1]
+        backward = self(frames[1:], frames[:-1], num_flow_updates=iters)[-1]
+        self.corr_block.corr_pyramid = []  # torchvision would keep the last one, hundreds of MB
+        return forward, backward
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features, hidden start and context of frames [N,3,H,W]: all that depends on one frame alone."""
