@@ -75,6 +75,8 @@ def _find_cuts(clip: Iterable[tuple[Frames, NDArray[np.bool_]]]) -> Iterator[See
 
 def _look(frame: Frames, hole: NDArray[np.bool_]) -> _Look:
     """Mean colours of the cells, how much of each is known, and the colour histogram outside the hole."""
+    every = max(1, min(hole.shape) // (8 * CELLS))  # 8 px a cell are plenty
+    frame, hole = frame[::every, ::every], hole[::every, ::every]
     rows = np.linspace(0, frame.shape[0], CELLS + 1).astype(int)[:-1]
     columns = np.linspace(0, frame.shape[1], CELLS + 1).astype(int)[:-1]
     weight = (~hole).astype(np.float32)
