@@ -54,8 +54,28 @@ class OutputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Finding the overlay."""
 
-    detector: Annotated[Literal["auto", "static", "none"], _opt("used when neither box nor mask is given")] = "auto"
+    detector: Annotated[
+        Literal["auto", "static", "yolo", "none"],
+        _opt("used when neither box nor mask is given; auto: yolo when there are weights"),
+    ] = "auto"
     dilation_px: Annotated[int, _opt("growth of detected masks", "px", ge=0, le=64)] = 3
+    weights: Annotated[
+        str, _opt("your YOLO weights, at the same path on every machine that prepares; never inside the spool")
+    ] = ""
+    imgsz: Annotated[int, _opt("longer side of what the model sees", "px", ge=32, le=4096)] = 640
+    conf: Annotated[float, _opt("confidence that makes an overlay", "", ge=0.01, le=0.99)] = 0.25
+    classes: Annotated[list[str], _opt("names or numbers of the classes that count; empty: all")] = msgspec.field(
+        default_factory=list
+    )
+    device: Annotated[str, _opt("where the model runs: auto, cpu, cuda:0")] = "auto"
+    every: Annotated[
+        int, _opt("look at every N-th frame, and by bisection where something changes", "frames", ge=1, le=300)
+    ] = 1
+    gap_frames: Annotated[int, _opt("longest gap in a track that is filled", "frames", ge=0, le=1000)] = 30
+    fade_frames: Annotated[
+        int, _opt("a track is prolonged by this on both sides, for fades", "frames", ge=0, le=300)
+    ] = 4
+    max_area: Annotated[float, _opt("largest share of the picture that is believed", "", ge=0.001, le=1)] = 0.25
 
 
 class PlanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -104,6 +104,15 @@ class FileRef(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+class MaskPatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A small mask that a detector found, where it lies and over which frames."""
+
+    start: int
+    stop: int
+    png: bytes  # gray PNG, 255 is hidden
+    path: tuple[tuple[int, int, int], ...]  # (frame, x, y): from that frame on its corner lies there, in px
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about the job that is decided before the first segment is published."""
 
@@ -115,7 +124,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tracks: tuple[OverlayTrack, ...]
     segments: tuple[SegmentSpec, ...]
     overlay_source: str  # box, mask, static, ...
-    mask_png: bytes = b""  # what a detector found, so that a second attempt of prepare does not search again
+    patches: tuple[MaskPatch, ...] = ()  # what a detector found: a second attempt of prepare does not search again
     schema: int = SCHEMA
 
     @property

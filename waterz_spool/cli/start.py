@@ -27,7 +27,11 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--from", "from_", metavar="TIME", help="The box or mask picture holds from here on."),
     click.option("--to", metavar="TIME", help="The box or mask picture holds up to here."),
     click.option(
-        "--detector", type=click.Choice(["auto", "static", "none"]), help="Used when no box or mask is given."
+        "--detector", type=click.Choice(["auto", "static", "yolo", "none"]), help="Used when no box or mask is given."
+    ),
+    click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights for the detector."),
+    click.option(
+        "--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Detectors mask nothing outside; repeatable."
     ),
     click.option("--engine", type=click.Choice(["auto", "propagate", "membrane", "propainter"]), help="Restorer."),
     click.option(
@@ -63,7 +67,7 @@ def _config(settings: Settings, given: dict[str, Any]) -> Config:
     options = dict(_pair(text) for text in given["encoder_options"])
     return settings.config(
         {
-            "detect": {"detector": given["detector"]},
+            "detect": {"detector": given["detector"], "weights": _text(given["weights"])},
             "restore": {"engine": given["engine"]},
             "output": {"overwrite": given["overwrite"]},
             "plan": {"segment_s": given["segment_s"]},
@@ -77,6 +81,10 @@ def _config(settings: Settings, given: dict[str, Any]) -> Config:
             },
         }
     )
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -93,6 +101,7 @@ def _order(given: dict[str, Any]) -> Any:
     return Order(
         boxes=tuple(parse_box(text) for text in given["boxes"]),
         mask=given["mask"],
+        limits=tuple(parse_box(text, option="--limit") for text in given["limits"]),
         from_s=parse_time(given["from_"]) if given["from_"] else None,
         to_s=parse_time(given["to"]) if given["to"] else None,
         drop=given["drop"],

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.base import Found, Rejected
+from waterz_spool.detect import patches
+from waterz_spool.detect.base import Findings, Found, Luma, Rejected, Reread
 from waterz_spool.records import Box
 
 Image = NDArray[np.float32]
@@ -34,6 +35,8 @@ MAX_AREA = 0.12  # of the frame
 MIN_ACTIVITY = 3.0  # temporal standard deviation of the surroundings, grey levels
 MAX_INNER_ACTIVITY = 0.85  # of the surroundings'; measured: overlays at most 0.70, structures of the scene from 0.93
 MAX_SPAN = 0.9  # of the frame's width or height
+MIN_FILL = 0.25  # of a known box: rows times columns that hold something of the overlay
+MIN_SPAN_SHARE = 0.6  # of a known box: what the found pixels span
 MAX_STATIC_SCENE = 0.2  # share of the scene's own edges that may persist
 
 
@@ -66,6 +69,33 @@ class Sampler:
         """At most FRAMES small frames in order of time, evenly spread."""
         wanted = np.unique(np.linspace(0, len(self._kept) - 1, min(FRAMES, len(self._kept))).round().astype(int))
         return [self._kept[index] for index in wanted]
+
+
+class StaticDetector:
+    """Finds overlays that stay for the whole video.
+
+    Args:
+        bits: Bits per sample of the video.
+    """
+
+    name = "static"
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._sampler = Sampler()
+        self._count = 0
+
+    def add(self, index: int, picture: Any, luma: Luma) -> None:
+        """Look at the luma of a frame."""
+        self._sampler.add(index, luma)
+        self._count += 1
+
+    def finish(self, reread: Reread) -> Findings:
+        """One mask for the whole video, or why there is none."""
+        found = detect(self._sampler.frames(), bits=self._bits, size=self._sampler.size)
+        if not found.overlays:
+            return Findings((), found.reason, found.rejected)
+        return Findings((patches.whole(found.mask, 0, self._count),), "", found.rejected)
 
 
 @dataclass(frozen=True)
@@ -108,6 +138,37 @@ def detect(frames: Sequence[NDArray[Any]], *, bits: int, size: tuple[int, int]) 
     mask = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     mask = np.where(mask > 0, np.uint8(255), np.uint8(0))
     return Found(mask, tuple(_boxes(mask)), "", boxes)
+
+
+def inside(frames: Sequence[NDArray[Any]], *, bits: int, box: Box) -> Mask | None:
+    """The pixels of an overlay that is known to lie in a box.
+
+    Args:
+        frames: Luma [H, W] around the box, at the scale of LOOK_HEIGHT_PX or less, in order of time.
+        bits: Bits per sample.
+        box: Where the overlay lies in them.
+
+    Returns:
+        uint8 [H, W] of 0 and 1 within the box; None where the background stands still or nothing fills the box.
+    """
+    if len(frames) < 8:
+        return None
+    evidence = _gather([frame.astype(np.float32) / np.float32(1 << (bits - 8)) for frame in frames])
+    x0, y0, x1, y1 = box
+    within = np.zeros(frames[0].shape, np.uint8)
+    within[y0:y1, x0:x1] = 1
+    around = float(np.median(evidence.activity[within == 0])) if (within == 0).any() else 0.0
+    if around < MIN_ACTIVITY:
+        return None
+    edges = evidence.persistent.astype(np.uint8) & within
+    steady = (evidence.activity < 0.3 * around).astype(np.uint8) & within
+    closed = cv2.morphologyEx(edges | cv2.morphologyEx(steady, cv2.MORPH_OPEN, _disc(1)), cv2.MORPH_CLOSE, _disc(5))
+    filled = cv2.dilate(_filled(closed > 0), _disc(2)) & within
+    rows, columns = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
+    if not len(rows) or len(rows) * len(columns) < MIN_FILL * (x1 - x0) * (y1 - y0):
+        return None
+    spans = (rows[-1] + 1 - rows[0]) * (columns[-1] + 1 - columns[0])
+    return filled if spans >= MIN_SPAN_SHARE * (x1 - x0) * (y1 - y0) else None
 
 
 def _why_nothing(rejected: list[Rejected]) -> str:

@@ -19,6 +19,7 @@ from waterz_spool.config import Config, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.spool import Budget, Job, Spool
 from waterz_spool.stages.asked import check_request
+from waterz_spool.stages.detectors import pinned_weights
 from waterz_spool.stages.overlays import PICTURES, read_picture
 from waterz_spool.stages.request import DisplayBox, JobRequest, encode_request, fingerprint, output_path
 
@@ -30,6 +31,7 @@ class Order:
     Attributes:
         boxes: Overlays as x, y, width, height in px of the displayed picture.
         mask: Picture, folder of pictures (one per frame) or video, white where the overlay is.
+        limits: What a detector finds outside these boxes is left alone; empty is no limit.
         from_s: Boxes and mask pictures hold from this time on, seconds from the start.
         to_s: Up to this time.
         drop: Indices of streams of the source to leave out.
@@ -38,6 +40,7 @@ class Order:
 
     boxes: tuple[DisplayBox, ...] = ()
     mask: Path | None = None
+    limits: tuple[DisplayBox, ...] = ()
     from_s: float | None = None
     to_s: float | None = None
     drop: tuple[int, ...] = ()
@@ -61,7 +64,7 @@ def submit(
         UsageError: Contradicting options, or the output exists.
         InputError: The video or mask is unreadable or unsupported, or the output's container cannot hold it.
     """
-    request = _request(video, order, config, base)
+    request = _request(video, order, config, base, spool.root)
     mark = fingerprint(request, video, order.mask)
     if known := find(spool, mark):
         return known
@@ -99,17 +102,23 @@ def find(spool: Spool, mark: str) -> Job | None:
     return next((job for job in reversed(found) if job.state().state != "cancelled"), None)
 
 
-def _request(video: Path, order: Order, config: Config, base: Path | None) -> JobRequest:
+def _request(video: Path, order: Order, config: Config, base: Path | None, root: Path) -> JobRequest:
     _check_files(video, order)
+    given = bool(order.boxes or order.mask)
+    if order.limits and given:
+        raise UsageError("--limit is for detectors", todo="leave it out where --box or --mask gives the place")
     if order.boxes and order.mask:
         raise UsageError("give boxes or a mask, not both", todo="paint the boxes into the mask")
-    if (order.from_s is not None or order.to_s is not None) and not (order.boxes or order.mask):
+    if (order.from_s is not None or order.to_s is not None) and not given:
         raise UsageError("--from and --to belong to --box or --mask", todo="give the overlay's place, too")
+    config, sha256 = pinned_weights(config, used=not given, spool=root)
     return JobRequest(
         source_name=video.name,
         output=str(output_path(video, order.output or config.output.template, base=base if order.output else None)),
         boxes=order.boxes,
         mask=_mask_name(order.mask),
+        limits=order.limits,
+        weights_sha256=sha256,
         from_s=order.from_s,
         to_s=order.to_s,
         drop=order.drop,

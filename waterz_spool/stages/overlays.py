@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool import media
+from waterz_spool.detect import patches
 from waterz_spool.detect.masks import Linker, Mask
 from waterz_spool.errors import InputError, UsageError
-from waterz_spool.records import Box, OverlayTrack, VideoInfo
+from waterz_spool.records import Box, MaskPatch, OverlayTrack, VideoInfo
 from waterz_spool.stages.request import DisplayBox
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm"}
@@ -66,6 +67,40 @@ class StaticOverlay:
         empty = np.zeros_like(self._mask)
         for index in range(frame_count):
             yield self._mask if self._start <= index < stop else empty
+
+
+class FoundOverlay:
+    """What a detector found.
+
+    Args:
+        found: Masks with place and frames.
+        info: Facts of the video.
+        source: The detector's name.
+        limits: Nothing outside these boxes is masked; empty is no limit.
+    """
+
+    def __init__(
+        self, found: Sequence[MaskPatch], info: VideoInfo, *, source: str, limits: Sequence[DisplayBox] = ()
+    ) -> None:
+        self.source = source
+        self._found = found
+        self._size = (info.width, info.height)
+        self._limit = boxes_mask(limits, info) if limits else None
+
+    def tracks(self, frame_count: int) -> list[OverlayTrack]:
+        """Tracks of everything found."""
+        linker = Linker()
+        for mask in self.masks(frame_count):
+            linker.add(mask)
+        return linker.finish()
+
+    def masks(self, frame_count: int) -> Iterator[Mask]:
+        """The masks, cut to the limits."""
+        before, cut = None, np.zeros((0, 0), np.uint8)
+        for mask in patches.masks(self._found, frame_count, size=self._size):
+            if mask is not before:
+                before, cut = mask, mask if self._limit is None else np.bitwise_and(mask, self._limit)
+            yield cut
 
 
 class VideoOverlay:
@@ -122,11 +157,20 @@ def boxes_overlay(
     Raises:
         UsageError: A box lies outside the picture.
     """
+    return StaticOverlay(boxes_mask(boxes, info), source="box", start=start, stop=stop)
+
+
+def boxes_mask(boxes: Sequence[DisplayBox], info: VideoInfo) -> Mask:
+    """A mask of the coded picture with the given boxes filled.
+
+    Raises:
+        UsageError: A box lies outside the picture.
+    """
     mask = np.zeros((info.height, info.width), np.uint8)
     for box in boxes:
         x0, y0, x1, y1 = _coded_box(box, info)
         mask[y0:y1, x0:x1] = 255
-    return StaticOverlay(mask, source="box", start=start, stop=stop)
+    return mask
 
 
 def picture_overlay(path: Path, info: VideoInfo, *, start: int = 0, stop: int | None = None) -> StaticOverlay:
@@ -156,18 +200,6 @@ def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
     if not may_be_empty and not mask.any():
         raise InputError("the mask picture masks nothing", where=str(path), todo="paint the overlay white on black")
     return mask
-
-
-def mask_to_png(mask: Mask) -> bytes:
-    """A mask as the bytes of a PNG."""
-    return bytes(cv2.imencode(".png", mask)[1])
-
-
-def mask_from_png(data: bytes) -> Mask:
-    """The mask that `mask_to_png` stored."""
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert mask is not None
-    return binary(mask)
 
 
 def _coded_box(box: DisplayBox, info: VideoInfo) -> Box:

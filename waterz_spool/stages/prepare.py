@@ -11,46 +11,33 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import cv2
 import msgspec
 
 from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.errors import NoOverlayError, UsageError
 from waterz_spool.plan import PlanRules, plan_segments
-from waterz_spool.records import Plan, VideoInfo
+from waterz_spool.records import MaskPatch, Plan, VideoInfo
 from waterz_spool.spool import Claim
 from waterz_spool.stages.asked import encode_settings
+from waterz_spool.stages.detectors import detector_of, find
 from waterz_spool.stages.inputs import publish_segments
 from waterz_spool.stages.overlays import (
     PICTURES,
+    FoundOverlay,
     Overlay,
-    StaticOverlay,
     VideoOverlay,
     boxes_overlay,
-    mask_from_png,
-    mask_to_png,
     picture_overlay,
 )
 from waterz_spool.stages.request import JobRequest, decode_request
 from waterz_spool.stages.survey import Survey, survey
 
-if TYPE_CHECKING:
-    from waterz_spool.detect.static import Sampler
-
 log = logging.getLogger(__name__)
 
 Check = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class _Found:
-    overlay: Overlay
-    mask_png: bytes = b""
 
 
 def prepare(claim: Claim, check: Check) -> bytes:
@@ -73,7 +60,7 @@ def prepare(claim: Claim, check: Check) -> bytes:
     info = media.probe(source)
     known = job.plan()
     if known is None:
-        plan, overlay = make_plan(request, source, info, mask_path(claim, request), check=check)
+        plan = make_plan(request, source, info, mask_path(claim, request), check=check, spool=spool_of(claim))
         known = job.put_plan(msgspec.json.encode(plan), len(plan.segments))
         log.info("plan: %d frames, %d segments, %d tracks", plan.frame_count, len(plan.segments), len(plan.tracks))
     decided = msgspec.json.decode(known, type=Plan)
@@ -93,34 +80,50 @@ def mask_path(claim: Claim, request: JobRequest) -> Path | None:
     return claim.job.attachment(request.mask) if request.mask else None
 
 
+def spool_of(claim: Claim) -> Path:
+    """The spool's folder: nothing in it is loaded as code."""
+    return claim.job.path.parents[1]
+
+
 def make_plan(
-    request: JobRequest, source: Path, info: VideoInfo, mask: Path | None, *, check: Check = lambda: None
-) -> tuple[Plan, Overlay]:
+    request: JobRequest,
+    source: Path,
+    info: VideoInfo,
+    mask: Path | None,
+    *,
+    check: Check = lambda: None,
+    spool: Path | None = None,
+) -> Plan:
     """Look at the whole video once and decide everything.
 
     Raises:
         InputError: The video or mask is unreadable, damaged or unsupported.
         NoOverlayError: Nothing was given and nothing was found.
         UsageError: A box outside the picture, or an empty time range.
+        SetupError: The detector's library or weights are missing here.
     """
     config = request.config
-    sampler = None
-    if not request.boxes and mask is None:
-        sampler = _sampler(config)
+    detector = None if request.boxes or mask else detector_of(request, info, spool=spool)
     encode = encode_settings(info, request)
     seen = survey(
         source,
         info,
         scene_threshold=config.plan.scene_threshold,
         min_scene_frames=config.plan.min_segment_frames,
-        samples=sampler,
+        samples=detector,
         check=lambda index: check(),
     )
-    found = _given(request, info, mask, seen.pts) or _detected(sampler, info, config)
-    tracks = found.overlay.tracks(len(seen.pts))
-    if not tracks:
+    found: tuple[MaskPatch, ...] = ()
+    overlay = _given(request, info, mask, seen.pts)
+    if overlay is None and detector is not None:
+        found = find(detector, source, info, config.detect, check=check)
+        overlay = FoundOverlay(found, info, source=detector.name, limits=request.limits)
+    tracks = overlay.tracks(len(seen.pts)) if overlay else []
+    if overlay is None or not tracks:
+        if found:
+            raise NoOverlayError("all overlays found lie outside the limits", todo="give other boxes with --limit")
         raise NoOverlayError("the given mask is empty in every frame", todo="give a mask that covers the overlay")
-    plan = Plan(
+    return Plan(
         video=info,
         encode=encode,
         pts=seen.pts,
@@ -130,10 +133,9 @@ def make_plan(
         segments=plan_segments(
             len(seen.pts), tracks, seen.cuts, size=(info.width, info.height), rules=rules_of(config, info, seen)
         ),
-        overlay_source=found.overlay.source,
-        mask_png=found.mask_png,
+        overlay_source=overlay.source,
+        patches=found,
     )
-    return plan, found.overlay
 
 
 def rules_of(config: Config, info: VideoInfo, seen: Survey) -> PlanRules:
@@ -154,14 +156,14 @@ def rules_of(config: Config, info: VideoInfo, seen: Survey) -> PlanRules:
     )
 
 
-def _given(request: JobRequest, info: VideoInfo, mask: Path | None, pts: tuple[int, ...]) -> _Found | None:
+def _given(request: JobRequest, info: VideoInfo, mask: Path | None, pts: tuple[int, ...]) -> Overlay | None:
     start, stop = _frame_range(request, info, pts)
     if mask is not None and mask.suffix.lower() in PICTURES:
-        return _Found(picture_overlay(mask, info, start=start, stop=stop))
+        return picture_overlay(mask, info, start=start, stop=stop)
     if mask is not None:
-        return _Found(VideoOverlay(mask, info))
+        return VideoOverlay(mask, info)
     if request.boxes:
-        return _Found(boxes_overlay(request.boxes, info, start=start, stop=stop))
+        return boxes_overlay(request.boxes, info, start=start, stop=stop)
     return None
 
 
@@ -178,34 +180,10 @@ def _frame_range(request: JobRequest, info: VideoInfo, pts: tuple[int, ...]) -> 
     return start, stop
 
 
-def _sampler(config: Config) -> Sampler:
-    if config.detect.detector == "none":
-        raise NoOverlayError("no overlay given and detection is off", todo="give --box x,y,w,h or --mask FILE")
-    from waterz_spool.detect.static import Sampler
-
-    return Sampler()
-
-
-def _detected(sampler: Sampler | None, info: VideoInfo, config: Config) -> _Found:
-    from waterz_spool.detect.static import detect
-
-    assert sampler is not None
-    found = detect(sampler.frames(), bits=info.bits, size=sampler.size)
-    if not found.overlays:
-        raise NoOverlayError(
-            f"no overlay found: {found.reason}",
-            todo="give its place with --box x,y,w,h or --mask FILE (white where the overlay is)",
-        )
-    radius = config.detect.dilation_px
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    mask = cv2.dilate(found.mask, kernel)
-    return _Found(StaticOverlay(mask, source="static"), mask_to_png(mask))
-
-
 def _overlay_of(plan: Plan, request: JobRequest, mask: Path | None) -> Overlay:
-    if plan.mask_png:
-        return StaticOverlay(mask_from_png(plan.mask_png), source=plan.overlay_source)
+    if plan.patches:
+        return FoundOverlay(plan.patches, plan.video, source=plan.overlay_source, limits=request.limits)
     found = _given(request, plan.video, mask, plan.pts)
     if found is None:
         raise UsageError("the plan and the request do not fit together", todo="submit the video again")
-    return found.overlay
+    return found

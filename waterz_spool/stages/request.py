@@ -23,6 +23,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     output: str  # absolute path of the result
     boxes: tuple[DisplayBox, ...] = ()
     mask: str = ""  # name of the pinned mask in the job's source folder; empty when there is none
+    limits: tuple[DisplayBox, ...] = ()  # what a detector finds outside is dropped; empty is no limit
+    weights_sha256: str = ""  # of the weights that config.detect.weights names, when the job looks with them
     from_s: float | None = None  # overlays given by box or mask picture exist in [from_s, to_s)
     to_s: float | None = None
     drop: tuple[int, ...] = ()  # streams of the source that the user wants left out
@@ -58,7 +60,7 @@ def decode_request(data: bytes) -> JobRequest:
 _BOX_EXAMPLE = "for example --box 1600,40,280,90"
 
 
-def parse_box(text: str) -> DisplayBox:
+def parse_box(text: str, *, option: str = "--box") -> DisplayBox:
     """A box from ``x,y,w,h`` in px.
 
     Raises:
@@ -66,10 +68,10 @@ def parse_box(text: str) -> DisplayBox:
     """
     match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
     if not match:
-        raise UsageError("a box is x,y,w,h in whole px", where=f"--box {text}", todo=_BOX_EXAMPLE)
+        raise UsageError("a box is x,y,w,h in whole px", where=f"{option} {text}", todo=_BOX_EXAMPLE)
     x, y, w, h = (int(group) for group in match.groups())
     if w == 0 or h == 0:
-        raise UsageError("a box needs a width and a height", where=f"--box {text}", todo=_BOX_EXAMPLE)
+        raise UsageError("a box needs a width and a height", where=f"{option} {text}", todo=_BOX_EXAMPLE)
     return x, y, w, h
 
 

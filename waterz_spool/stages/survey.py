@@ -19,10 +19,10 @@ _LOOK_WIDTH_PX = 256
 
 
 class Samples(Protocol):
-    """What a detector keeps of the luma planes that pass by."""
+    """A detector that looks at the frames that pass by."""
 
-    def add(self, index: int, luma: NDArray[Any]) -> None:
-        """Luma [H, W] of one frame; kept or dropped."""
+    def add(self, index: int, picture: Any, luma: NDArray[Any]) -> None:
+        """One frame as ``av.VideoFrame``, and its luma [H, W]; kept or dropped."""
         ...
 
 
@@ -57,7 +57,7 @@ def survey(
         info: Its facts.
         scene_threshold: AdaptiveDetector's ratio that counts as a cut.
         min_scene_frames: No scene is shorter.
-        samples: Receives the luma of every frame, in its own bit depth.
+        samples: Receives every frame, its luma in its own bit depth.
         check: Called with the index of every frame; raises to stop.
 
     Raises:
@@ -72,7 +72,7 @@ def survey(
         last = frame
         luma = media.planes(frame)[0]
         if samples is not None:
-            samples.add(frame.index, luma)
+            samples.add(frame.index, frame.picture, luma)
         cuts.add(frame.index, luma, info.bits)
     if last is None:
         raise InputError("the video has no frames", where=str(path), todo="check that it plays")

@@ -1,0 +1,83 @@
+"""Small masks with place and frames: how what a detector found is stored in a plan, and turned into masks again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from waterz_spool.detect.masks import Mask
+from waterz_spool.records import MaskPatch
+
+
+def whole(mask: Mask, start: int, stop: int) -> MaskPatch:
+    """A mask of the whole picture, uint8 [H, W], that holds over some frames; stored as its smallest part."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    y0, x0 = int(rows[0]), int(columns[0])
+    return patch(mask[y0 : int(rows[-1]) + 1, x0 : int(columns[-1]) + 1], start, stop, ((start, x0, y0),))
+
+
+def patch(mask: Mask, start: int, stop: int, path: tuple[tuple[int, int, int], ...]) -> MaskPatch:
+    """A small mask, uint8 [h, w], that follows a path."""
+    data = bytes(cv2.imencode(".png", np.ascontiguousarray(mask))[1])
+    return MaskPatch(start=start, stop=stop, png=data, path=path)
+
+
+def grown(patches: Sequence[MaskPatch], radius: int) -> tuple[MaskPatch, ...]:
+    """The same masks dilated by a disc of so many px."""
+    if not radius:
+        return tuple(patches)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    done = []
+    for each in patches:
+        mask = cv2.dilate(np.pad(_decoded(each), radius), disc)
+        path = tuple((frame, x - radius, y - radius) for frame, x, y in each.path)
+        done.append(patch(np.asarray(mask, np.uint8), each.start, each.stop, path))
+    return tuple(done)
+
+
+def _decoded(each: MaskPatch) -> Mask:
+    mask = cv2.imdecode(np.frombuffer(each.png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert mask is not None
+    return np.where(mask > 0, np.uint8(255), np.uint8(0))
+
+
+def masks(patches: Sequence[MaskPatch], frame_count: int, *, size: tuple[int, int]) -> Iterator[Mask]:
+    """One uint8 [H, W] mask, 0 or 255, per frame; a repeated mask is the same object.
+
+    Args:
+        patches: What was found.
+        frame_count: Frames of the video.
+        size: Width and height of the picture in px.
+    """
+    waiting = sorted(patches, key=lambda each: each.start, reverse=True)
+    running: list[tuple[MaskPatch, Mask]] = []
+    mask, places = np.zeros(size[::-1], np.uint8), None
+    for index in range(frame_count):
+        running = [item for item in running if item[0].stop > index]
+        while waiting and waiting[-1].start <= index:
+            each = waiting.pop()
+            running.append((each, _decoded(each)))
+        now = [(id(each), *_place(each, index)) for each, _ in running]
+        if now != places:
+            mask, places = np.zeros(size[::-1], np.uint8), now
+            for each, small in running:
+                _paint(mask, small, *_place(each, index))
+        yield mask
+
+
+def _place(each: MaskPatch, index: int) -> tuple[int, int]:
+    frame, x, y = each.path[0]
+    for frame, a, b in each.path:
+        if frame > index:
+            break
+        x, y = a, b
+    return x, y
+
+
+def _paint(mask: Mask, small: Mask, x: int, y: int) -> None:
+    height, width = small.shape
+    x0, y0, x1, y1 = max(0, x), max(0, y), min(mask.shape[1], x + width), min(mask.shape[0], y + height)
+    if x0 < x1 and y0 < y1:
+        mask[y0:y1, x0:x1] |= small[y0 - y : y1 - y, x0 - x : x1 - x]

@@ -1,0 +1,104 @@
+"""Which detector a job uses, with which weights, and what it finds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from waterz_spool import media
+from waterz_spool.config import Config, DetectConfig
+from waterz_spool.detect.weights import weights_sha256
+from waterz_spool.errors import NoOverlayError, SetupError
+from waterz_spool.records import MaskPatch, VideoInfo
+from waterz_spool.stages.request import JobRequest
+
+if TYPE_CHECKING:
+    from waterz_spool.detect.base import Detector, Findings
+
+log = logging.getLogger(__name__)
+
+_GIVE_PLACE = "give its place with --box x,y,w,h or --mask FILE (white where the overlay is)"
+
+
+def kind_of(detect: DetectConfig) -> str:
+    """The detector that ``auto`` stands for."""
+    if detect.detector == "auto":
+        return "yolo" if detect.weights else "static"
+    return detect.detector
+
+
+def pinned_weights(config: Config, *, used: bool, spool: Path | None) -> tuple[Config, str]:
+    """The configuration with the weights' absolute path, and their sha256; empty where they are not used.
+
+    Raises:
+        SetupError: YOLO is asked for and the weights are missing, or lie in the spool.
+    """
+    if not used or kind_of(config.detect) != "yolo":
+        return config, ""
+    if not config.detect.weights:
+        raise SetupError("the yolo detector needs your weights", todo="name them with --weights FILE")
+    path = Path(config.detect.weights).expanduser().absolute()
+    sha256 = weights_sha256(path, spool=spool)
+    detect = msgspec.structs.replace(config.detect, weights=str(path))
+    return msgspec.structs.replace(config, detect=detect), sha256
+
+
+def detector_of(request: JobRequest, info: VideoInfo, *, spool: Path | None) -> Detector:
+    """The detector that a job asks for.
+
+    Raises:
+        NoOverlayError: Detection is off.
+        SetupError: Its library or weights are missing here, or not those pinned.
+    """
+    detect = request.config.detect
+    kind = kind_of(detect)
+    if kind == "none":
+        raise NoOverlayError("no overlay given and detection is off", todo="give --box x,y,w,h or --mask FILE")
+    if kind == "static":
+        from waterz_spool.detect.static import StaticDetector
+
+        return StaticDetector(info.bits)
+    from waterz_spool.detect.tracks import LinkRules
+    from waterz_spool.detect.yolo import YoloDetector, YoloModel, YoloOptions
+
+    options = YoloOptions(
+        imgsz=detect.imgsz, conf=detect.conf, classes=tuple(detect.classes), device=detect.device, every=detect.every
+    )
+    model = YoloModel(Path(detect.weights), options, sha256=request.weights_sha256, spool=spool)
+    log.info("weights %s sha256 %s", detect.weights, request.weights_sha256)
+    rules = LinkRules(gap_frames=detect.gap_frames, fade_frames=detect.fade_frames, max_area=detect.max_area)
+    return YoloDetector(model, info, options, rules=rules)
+
+
+def findings_of(detector: Detector, source: Path, info: VideoInfo, *, check: Callable[[], None]) -> Findings:
+    """What a detector says after it has seen all frames."""
+
+    def reread() -> Iterator[tuple[int, Any]]:
+        for frame in media.decode(source, info):
+            check()
+            yield frame.index, media.planes(frame)[0]
+
+    found = detector.finish(reread)
+    for item in found.rejected:
+        log.info("not taken at %s: %s", ",".join(map(str, item.box)), item.reason)
+    return found
+
+
+def find(
+    detector: Detector, source: Path, info: VideoInfo, detect: DetectConfig, *, check: Callable[[], None]
+) -> tuple[MaskPatch, ...]:
+    """The masks that a detector found, dilated.
+
+    Raises:
+        NoOverlayError: There are none; the reason says why.
+    """
+    from waterz_spool.detect.patches import grown
+
+    found = findings_of(detector, source, info, check=check)
+    if not found.patches:
+        raise NoOverlayError(f"no overlay found: {found.reason}", todo=_GIVE_PLACE)
+    return grown(found.patches, detect.dilation_px)
