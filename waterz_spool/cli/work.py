@@ -7,14 +7,17 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.sbatch import SbatchCommand, sbatch_arguments
 from waterz_spool.errors import UsageError
 
 if TYPE_CHECKING:
+    from waterz_spool.spool import Spool
     from waterz_spool.stages.worker import StopFlag
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -117,12 +120,16 @@ def _start_logging(*, quiet: bool = False) -> None:
     logging.getLogger().handlers[0].setLevel(logging.WARNING if quiet else logging.DEBUG)
 
 
-@click.command("watch")
+@click.command("watch", cls=SbatchCommand)
 @click.option("--once", is_flag=True, help="One look at inbox and jobs, then exit.")
 @click.option("--no-inbox", is_flag=True, help="Only finalize and publish.")
+@click.option("--scale", is_flag=True, help="Launch and cancel Slurm workers, too; bounds are in the configuration.")
 @shared_options
-def watch_command(settings: Settings, once: bool, no_inbox: bool) -> None:
-    """Take videos from the inbox, finalize and publish what is complete."""
+def watch_command(settings: Settings, once: bool, no_inbox: bool, scale: bool) -> None:
+    """Take videos from the inbox, finalize and publish what is complete.
+
+    With --scale, everything after -- goes to sbatch unchanged.
+    """
     from waterz_spool.launch.inbox import Watcher
     from waterz_spool.launch.spools import open_or_create
 
@@ -131,7 +138,17 @@ def watch_command(settings: Settings, once: bool, no_inbox: bool) -> None:
     stop = _stop_on_signals()
     _start_logging()
     spool = open_or_create(settings.spool_root(), config)
-    watcher = Watcher(spool, config, stop, inbox=not no_inbox)
+    also = _scaler(settings, spool) if scale else lambda: None
+    watcher = Watcher(spool, config, stop, inbox=not no_inbox, also=also)
     watcher.run(once=once)
     if stop:
         sys.exit(exit_code(stop.signal))
+
+
+def _scaler(settings: Settings, spool: Spool) -> Callable[[], None]:
+    from waterz_spool.launch.scale import Scaler, limits_of
+    from waterz_spool.launch.slurm import Order
+
+    slurm = settings.config().slurm
+    order = Order(spool=spool, slurm=slurm, config_file=settings.config_file, sbatch=sbatch_arguments())
+    return Scaler(order, limits_of(slurm, least=None, most=None, target=None)).look_if_due

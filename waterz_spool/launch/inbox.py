@@ -14,6 +14,7 @@ import logging
 import os
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from waterz_spool.config import Config
@@ -44,13 +45,23 @@ class Watcher:
         config: Configuration for new jobs, and the timing of the inbox.
         stop: Asks it to end.
         inbox: Whether to take videos.
+        also: Called at each look, for example to launch workers.
     """
 
-    def __init__(self, spool: Spool, config: Config, stop: StopFlag, *, inbox: bool = True) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        config: Config,
+        stop: StopFlag,
+        *,
+        inbox: bool = True,
+        also: Callable[[], None] = lambda: None,
+    ) -> None:
         self._spool = spool
         self._config = config
         self._stop = stop
         self._inbox = inbox
+        self._also = also
         self._seen: dict[str, _Look] = {}
         self._refused: dict[str, tuple[int, int]] = {}
         self._taken: dict[str, str] = {}
@@ -63,6 +74,7 @@ class Watcher:
                 taken = self.look() if self._inbox else []
                 worker.work_off()
                 self._put_away()
+                self._also()
                 if once and (taken or not self._seen):
                     return
                 self._stop.wait(self._config.inbox.poll_s)

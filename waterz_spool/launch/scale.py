@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from dataclasses import dataclass
 
 import msgspec
@@ -121,6 +122,17 @@ class Scaler:
     def __init__(self, order: Order, limits: ScaleLimits) -> None:
         self._order = order
         self._limits = limits
+        self._due = float("-inf")
+
+    def look_if_due(self) -> None:
+        """One look per polling time, for a caller that comes by more often; what it led to is logged."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + self._order.slurm.poll_s
+        decision = self.look()
+        if decision.launched or decision.cancelled or decision.note:
+            log.info("%s", decision)
 
     def look(self, *, dry_run: bool = False) -> Decision:
         """One look: the decision, carried out unless it is a dry run."""

@@ -100,8 +100,8 @@ class Order:
     @property
     def gpus(self) -> int:
         """GPUs of one array task: as many workers run in it, one on each."""
-        asked = [self.slurm.gres, *_values(self.arguments, "--gres", "--gpus-per-node")]
-        texts = [text if "gpu" in text else f"gpu:{text.rpartition(':')[2]}" for text in asked if text]
+        texts = [self.slurm.gres, *_values(self.arguments, "--gres")]
+        texts += [f"gpu:{text.rpartition(':')[2]}" for text in _values(self.arguments, "--gpus-per-node")]
         counts = [int(match[1] or 1) for text in texts if (match := _GPUS.search(text))]
         return counts[-1] if counts else 0
 

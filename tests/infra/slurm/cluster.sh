@@ -37,8 +37,8 @@ SlurmUser=$me
 SlurmdUser=$me
 AuthType=auth/munge
 CredType=cred/munge
-# A requeued job is not started again before cred_expire + 1 s (default 120).
-AuthInfo=socket=$D/munge/sock,cred_expire=3
+# A requeued job is not started again before cred_expire + 1 s (default 120, also for values below 5).
+AuthInfo=socket=$D/munge/sock,cred_expire=5
 SlurmctldPort=$CTL_PORT
 SlurmctldPidFile=$D/run/slurmctld.pid
 SlurmctldLogFile=$D/log/slurmctld.log

@@ -104,8 +104,9 @@ def cluster():
             pytest.fail(message)
         pytest.skip(message)
     cluster = Cluster()
-    guard = subprocess.Popen([HERE / "cluster.sh", "guard", cluster.folder, str(os.getpid())], start_new_session=True,
-                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    command = [HERE / "cluster.sh", "guard", cluster.folder, str(os.getpid())]
+    guard = subprocess.Popen(command, start_new_session=True, **silent)
     try:
         cluster.script("up", NODES)
         yield cluster

@@ -36,7 +36,7 @@ def test_submit_slurm_wait_gives_what_run_gives(lab):
     assert {node for node, _ in named} == {"n1", "n2", "n3"} and {task for _, task in named} == {"0", "1", "2"}, shown
     comment = lab.cluster.ask("squeue", "-h", "-j", array, "-O", "Comment:60").splitlines()[0].strip()
     assert comment == "a 'b' \"c\" #d"
-    out, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert f"array {array}_[0-2], 3 workers" in err
     tasks = lab.finish()
