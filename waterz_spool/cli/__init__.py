@@ -26,6 +26,8 @@ _COMMANDS = {
     "verify": "control",
     "clean": "control",
     "slurm": "slurm",
+    "detect": "detect",
+    "models": "models",
     "config": "settings",
     "demo": "demo",
 }

@@ -24,6 +24,9 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
         "--mask", type=click.Path(path_type=Path), help="Picture, folder (one per frame) or video; white = overlay."
     ),
+    click.option(
+        "--tracks", type=click.Path(path_type=Path), metavar="DIR", help="What `detect` wrote, perhaps corrected."
+    ),
     click.option("--from", "from_", metavar="TIME", help="The box or mask picture holds from here on."),
     click.option("--to", metavar="TIME", help="The box or mask picture holds up to here."),
     click.option(
@@ -101,6 +104,8 @@ def _order(given: dict[str, Any]) -> Any:
     return Order(
         boxes=tuple(parse_box(text) for text in given["boxes"]),
         mask=given["mask"],
+        tracks=given["tracks"],
+        review=given.get("review", False),
         limits=tuple(parse_box(text, option="--limit") for text in given["limits"]),
         from_s=parse_time(given["from_"]) if given["from_"] else None,
         to_s=parse_time(given["to"]) if given["to"] else None,
@@ -163,6 +168,10 @@ def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, kee
     from waterz_spool.launch.submit import submit
     from waterz_spool.report.status import summary
 
+    if config.restore.engine == "propainter":
+        from waterz_spool.restore.propainter import require_weights
+
+        require_weights()  # the workers are here: say at once what prepare would say after some tries
     shared = settings.chosen_spool()
     spool = open_or_create(shared or private_spool(), config)
     job = submit(spool, video, order, config, base=Path.cwd())
@@ -220,6 +229,7 @@ def _interruptible() -> Iterator[None]:
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_order_options
 @click.option("--slurm", "workers", type=click.IntRange(min=1), metavar="N", help="Launch N Slurm workers for them.")
+@click.option("--review", is_flag=True, help="Stop after the overlay was found, until `resume`.")
 @click.option("--wait", is_flag=True, help="Wait until the results are published.")
 @shared_options
 def submit_command(settings: Settings, videos: tuple[Path, ...], workers: int | None, wait: bool, **given: Any) -> None:

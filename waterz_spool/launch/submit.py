@@ -17,6 +17,7 @@ import msgspec
 from waterz_spool import media
 from waterz_spool.config import Config, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
+from waterz_spool.launch.tracksfile import PARTS, check_tracks, combined
 from waterz_spool.spool import Budget, Job, Spool
 from waterz_spool.stages.asked import check_request
 from waterz_spool.stages.detectors import pinned_weights
@@ -31,6 +32,8 @@ class Order:
     Attributes:
         boxes: Overlays as x, y, width, height in px of the displayed picture.
         mask: Picture, folder of pictures (one per frame) or video, white where the overlay is.
+        tracks: Folder that `detect` wrote, perhaps corrected since.
+        review: Stop before segments are published until the job is resumed.
         limits: What a detector finds outside these boxes is left alone; empty is no limit.
         from_s: Boxes and mask pictures hold from this time on, seconds from the start.
         to_s: Up to this time.
@@ -40,6 +43,8 @@ class Order:
 
     boxes: tuple[DisplayBox, ...] = ()
     mask: Path | None = None
+    tracks: Path | None = None
+    review: bool = False
     limits: tuple[DisplayBox, ...] = ()
     from_s: float | None = None
     to_s: float | None = None
@@ -65,7 +70,7 @@ def submit(
         InputError: The video or mask is unreadable or unsupported, or the output's container cannot hold it.
     """
     request = _request(video, order, config, base, spool.root)
-    mark = fingerprint(request, video, order.mask)
+    mark = fingerprint(request, video, order.mask, *((order.tracks / name for name in PARTS) if order.tracks else ()))
     if known := find(spool, mark):
         return known
     output = Path(request.output)
@@ -79,7 +84,11 @@ def submit(
     )
     job_id = new_job_id(video.stem, mark)
     with tempfile.TemporaryDirectory(prefix="waterz-") as folder:
-        attachments = {request.mask: _pinnable(order.mask, Path(folder))} if order.mask else {}
+        attachments = {}
+        if order.mask:
+            attachments[request.mask] = _pinnable(order.mask, Path(folder))
+        if order.tracks:
+            attachments[request.mask] = combined(order.tracks, Path(folder) / "mask.mkv")
         return spool.submit(
             encode_request(request),
             source=video,
@@ -104,11 +113,11 @@ def find(spool: Spool, mark: str) -> Job | None:
 
 def _request(video: Path, order: Order, config: Config, base: Path | None, root: Path) -> JobRequest:
     _check_files(video, order)
-    given = bool(order.boxes or order.mask)
+    given = bool(order.boxes or order.mask or order.tracks)
     if order.limits and given:
         raise UsageError("--limit is for detectors", todo="leave it out where --box or --mask gives the place")
-    if order.boxes and order.mask:
-        raise UsageError("give boxes or a mask, not both", todo="paint the boxes into the mask")
+    if sum(map(bool, (order.boxes, order.mask, order.tracks))) > 1:
+        raise UsageError("give boxes, a mask or tracks, not several", todo="paint the boxes into the mask")
     if (order.from_s is not None or order.to_s is not None) and not given:
         raise UsageError("--from and --to belong to --box or --mask", todo="give the overlay's place, too")
     config, sha256 = pinned_weights(config, used=not given, spool=root)
@@ -116,7 +125,8 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
         source_name=video.name,
         output=str(output_path(video, order.output or config.output.template, base=base if order.output else None)),
         boxes=order.boxes,
-        mask=_mask_name(order.mask),
+        mask="mask.mkv" if order.tracks else _mask_name(order.mask),
+        review=order.review,
         limits=order.limits,
         weights_sha256=sha256,
         from_s=order.from_s,
@@ -130,6 +140,8 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
 def _check_files(video: Path, order: Order) -> None:
     if not video.is_file():
         raise InputError("no such video file", where=str(video), todo="check the path")
+    if order.tracks is not None:
+        check_tracks(order.tracks, video)
     if order.mask is not None and not order.mask.exists():
         raise InputError("no such mask", where=str(order.mask), todo="check the path")
 

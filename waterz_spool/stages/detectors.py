@@ -14,7 +14,6 @@ from waterz_spool.config import Config, DetectConfig
 from waterz_spool.detect.weights import weights_sha256
 from waterz_spool.errors import NoOverlayError, SetupError
 from waterz_spool.records import MaskPatch, VideoInfo
-from waterz_spool.stages.request import JobRequest
 
 if TYPE_CHECKING:
     from waterz_spool.detect.base import Detector, Findings
@@ -47,14 +46,19 @@ def pinned_weights(config: Config, *, used: bool, spool: Path | None) -> tuple[C
     return msgspec.structs.replace(config, detect=detect), sha256
 
 
-def detector_of(request: JobRequest, info: VideoInfo, *, spool: Path | None) -> Detector:
-    """The detector that a job asks for.
+def detector_of(detect: DetectConfig, info: VideoInfo, *, sha256: str, spool: Path | None) -> Detector:
+    """The detector that a configuration asks for.
+
+    Args:
+        detect: The configuration.
+        info: Facts of the video.
+        sha256: Bytes that the weights must have; empty where none are used.
+        spool: Weights inside it are refused.
 
     Raises:
         NoOverlayError: Detection is off.
         SetupError: Its library or weights are missing here, or not those pinned.
     """
-    detect = request.config.detect
     kind = kind_of(detect)
     if kind == "none":
         raise NoOverlayError("no overlay given and detection is off", todo="give --box x,y,w,h or --mask FILE")
@@ -68,8 +72,8 @@ def detector_of(request: JobRequest, info: VideoInfo, *, spool: Path | None) -> 
     options = YoloOptions(
         imgsz=detect.imgsz, conf=detect.conf, classes=tuple(detect.classes), device=detect.device, every=detect.every
     )
-    model = YoloModel(Path(detect.weights), options, sha256=request.weights_sha256, spool=spool)
-    log.info("weights %s sha256 %s", detect.weights, request.weights_sha256)
+    model = YoloModel(Path(detect.weights), options, sha256=sha256, spool=spool)
+    log.info("weights %s sha256 %s", detect.weights, sha256)
     rules = LinkRules(gap_frames=detect.gap_frames, fade_frames=detect.fade_frames, max_area=detect.max_area)
     return YoloDetector(model, info, options, rules=rules)
 

@@ -20,10 +20,11 @@ from waterz_spool.config import Config
 from waterz_spool.errors import NoOverlayError, UsageError
 from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.records import MaskPatch, Plan, VideoInfo
+from waterz_spool.restore import Stop
 from waterz_spool.spool import Claim
 from waterz_spool.stages.asked import encode_settings
 from waterz_spool.stages.detectors import detector_of, find
-from waterz_spool.stages.inputs import publish_segments
+from waterz_spool.stages.inputs import Engine, publish_segments
 from waterz_spool.stages.overlays import (
     PICTURES,
     FoundOverlay,
@@ -61,18 +62,35 @@ def prepare(claim: Claim, check: Check) -> bytes:
     known = job.plan()
     if known is None:
         plan = make_plan(request, source, info, mask_path(claim, request), check=check, spool=spool_of(claim))
+        if request.review:
+            job.pause("review")  # before the plan is there: whoever finds one goes on with it
         known = job.put_plan(msgspec.json.encode(plan), len(plan.segments))
         log.info("plan: %d frames, %d segments, %d tracks", plan.frame_count, len(plan.segments), len(plan.tracks))
+        for track in plan.tracks:
+            log.info("overlay in frames %d to %d, box %s", track.start, track.stop - 1, track.box)
+        if request.review:
+            raise Stop(f"waits for review: waterz-spool logs {job.id}/prep, then waterz-spool resume {job.id}")
     decided = msgspec.json.decode(known, type=Plan)
     overlay = _overlay_of(decided, request, mask_path(claim, request))
     publish_segments(claim, decided, overlay, engine=_engine(request), check=check)
     return msgspec.json.encode({"segments": len(decided.segments), "frames": decided.frame_count})
 
 
-def _engine(request: JobRequest) -> str:
-    """The restorer of the whole job, decided once: segments of one video must not differ by who works on them."""
+def _engine(request: JobRequest) -> Engine:
+    """The restorer of the whole job, decided once: segments of one video must not differ by who works on them.
+
+    Raises:
+        SetupError: The network was asked for and its weights are not here.
+    """
     asked = request.config.restore.engine
-    return "propagate" if asked == "auto" else asked
+    if asked in ("propagate", "membrane"):
+        return Engine(asked, {})
+    from waterz_spool.restore import propainter
+
+    if asked == "propainter" or (propainter.weights_present() and propainter.gpu_present()):
+        options = {"threads": request.config.restore.torch_threads, "weights": propainter.pinned_weights()}
+        return Engine("propainter", options)
+    return Engine("propagate", {})
 
 
 def mask_path(claim: Claim, request: JobRequest) -> Path | None:
@@ -103,7 +121,9 @@ def make_plan(
         SetupError: The detector's library or weights are missing here.
     """
     config = request.config
-    detector = None if request.boxes or mask else detector_of(request, info, spool=spool)
+    detector = (
+        None if request.boxes or mask else detector_of(config.detect, info, sha256=request.weights_sha256, spool=spool)
+    )
     encode = encode_settings(info, request)
     seen = survey(
         source,

@@ -25,6 +25,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     mask: str = ""  # name of the pinned mask in the job's source folder; empty when there is none
     limits: tuple[DisplayBox, ...] = ()  # what a detector finds outside is dropped; empty is no limit
     weights_sha256: str = ""  # of the weights that config.detect.weights names, when the job looks with them
+    review: bool = False  # stop before segments are published, until somebody resumes the job
     from_s: float | None = None  # overlays given by box or mask picture exist in [from_s, to_s)
     to_s: float | None = None
     drop: tuple[int, ...] = ()  # streams of the source that the user wants left out
@@ -115,10 +116,10 @@ def output_path(source: Path, template: str, *, base: Path | None = None) -> Pat
     return path.absolute()
 
 
-def fingerprint(request: JobRequest, source: Path, mask: Path | None) -> str:
+def fingerprint(request: JobRequest, source: Path, *more: Path | None) -> str:
     """Eight hex digits that name this work: same files and same settings give the same job again."""
     digest = hashlib.sha256(encode_request(request))
-    for path in (source, *([mask] if mask else [])):
+    for path in (source, *(path for path in more if path)):
         facts = path.stat()
         digest.update(f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
     return digest.hexdigest()[:8]

@@ -1,0 +1,52 @@
+"""`detect`: masks and a contact sheet, before any work starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from waterz_spool.cli.context import Settings, shared_options
+
+
+@click.command("detect")
+@click.argument("video", type=click.Path(path_type=Path))
+@click.option("-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
+@click.option("--detector", type=click.Choice(["auto", "static", "yolo"]), help="auto: yolo when there are weights.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights.")
+@click.option("--imgsz", type=int, metavar="PX", help="Longer side of what the model sees.")
+@click.option("--conf", type=float, help="Confidence that makes an overlay.")
+@click.option("--class", "classes", multiple=True, help="Name or number of a class that counts; repeatable.")
+@click.option("--device", help="auto, cpu or cuda:0.")
+@click.option("--every", type=int, metavar="N", help="Look at every N-th frame, and where something changes.")
+@click.option("--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Mask nothing outside; repeatable.")
+@shared_options
+def detect_command(
+    settings: Settings, video: Path, folder: Path, weights: Path | None, limits: tuple[str, ...], **given: Any
+) -> None:
+    """Look for overlays: write tracks.json, masks.mkv, contact.html and contact.png, and start nothing.
+
+    Correct tracks.json in a text editor if need be, then: waterz-spool run VIDEO --tracks DIR
+    """
+    from waterz_spool.launch.detecting import detect_video
+    from waterz_spool.stages.request import parse_box
+
+    chosen = {**given, "weights": str(weights) if weights else None, "classes": list(given["classes"]) or None}
+    config = settings.config({"detect": chosen})
+    boxes = [parse_box(text, option="--limit") for text in limits]
+    look = detect_video(video, folder, config, limits=boxes)
+    lines = [f"weights sha256 {look.weights_sha256}"] if look.weights_sha256 else []
+    for track in look.tracks.tracks:
+        words = f"{track.label} {track.score:.2f}" if track.score is not None else ""
+        place = ",".join(map(str, track.box))
+        lines.append(f"frames {track.start} to {track.stop - 1}  {place}  {words}".rstrip())
+    settings.emit(
+        {
+            "folder": str(folder),
+            "weights_sha256": look.weights_sha256,
+            "tracks": msgspec.to_builtins(look.tracks.tracks),
+        },
+        "\n".join([*lines, f"{folder}"]),
+    )

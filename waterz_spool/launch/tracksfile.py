@@ -1,0 +1,171 @@
+"""tracks.json: what `detect` found, one track per line, for people to correct, and back into masks.
+
+A track masks what masks.mkv shows inside its box; in frames where masks.mkv shows nothing there (a track that was
+moved, prolonged or added by hand) it masks the whole box. What lies outside all tracks is not masked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from waterz_spool import media
+from waterz_spool.detect.masks import Mask
+from waterz_spool.errors import InputError
+from waterz_spool.stages.request import DisplayBox
+
+SCHEMA = 1
+TRACKS, MASKS = PARTS = ("tracks.json", "masks.mkv")
+
+
+class TrackLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One track as people see it."""
+
+    start: int  # first frame
+    stop: int  # one past the last
+    box: DisplayBox  # x, y, width, height in px of the displayed picture
+    score: float | None = None  # the model's confidence; null where a detector has none
+    label: str = ""
+
+
+class TracksFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All tracks of a video."""
+
+    schema: int
+    video: str
+    frames: int
+    size: tuple[int, int]  # width and height of the displayed picture
+    detector: str
+    tracks: tuple[TrackLine, ...]
+
+
+def tracks_text(found: TracksFile) -> str:
+    """The file's text: a short head, then one line per track."""
+    plain = msgspec.to_builtins(found)
+    head = [f'  "{key}": {json.dumps(plain[key])},' for key in ("schema", "video", "frames", "size", "detector")]
+    lines = [f"    {json.dumps(track)}" for track in plain["tracks"]]
+    return "\n".join(["{", *head, '  "tracks": [', ",\n".join(lines), "  ]", "}", ""])
+
+
+def read_tracks(path: Path) -> TracksFile:
+    """The tracks of a file that may have been edited.
+
+    Raises:
+        InputError: Not what `detect` writes; the error names the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = json.loads(text)
+    except OSError as error:
+        raise InputError(f"cannot read the tracks: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise InputError("the tracks are no text", where=str(path)) from error
+    except json.JSONDecodeError as error:
+        raise _bad(path, error.lineno, error.msg) from error
+    lines = _lines(text)
+    raw = tree.get("tracks") if isinstance(tree, dict) else None
+    for number, each in enumerate(raw if isinstance(raw, list) else []):
+        try:
+            track = msgspec.convert(each, TrackLine)
+        except msgspec.ValidationError as error:
+            raise _bad(path, lines[number], str(error)) from error
+        if why := _impossible(track, tree):
+            raise _bad(path, lines[number], why)
+    try:
+        found = msgspec.convert(tree, TracksFile)
+    except msgspec.ValidationError as error:
+        raise _bad(path, 1, str(error)) from error
+    if found.schema != SCHEMA:
+        raise _bad(path, 1, f"schema {found.schema}, not {SCHEMA}")
+    return found
+
+
+def _bad(path: Path, line: int, why: str) -> InputError:
+    return InputError(f"tracks, line {line}: {why}", where=f"{path}:{line}", todo="correct that line")
+
+
+def _lines(text: str) -> list[int]:
+    """The line on which each track begins."""
+    at = text.find("[", text.find('"tracks"')) + 1
+    decoder = json.JSONDecoder()
+    lines: list[int] = []
+    while True:
+        at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n,"))
+        if at >= len(text) or text[at] == "]":
+            return lines
+        lines.append(text.count("\n", 0, at) + 1)
+        _, at = decoder.raw_decode(text, at)
+
+
+def _impossible(track: TrackLine, tree: dict[str, Any]) -> str:
+    """Why a track cannot be in its video, or ""."""
+    frames, size = tree.get("frames"), tree.get("size")
+    x, y, w, h = track.box
+    if w < 1 or h < 1 or x < 0 or y < 0:
+        return f"the box {x},{y},{w},{h} is empty or outside the picture"
+    if isinstance(size, list) and len(size) == 2 and (x + w > size[0] or y + h > size[1]):
+        return f"the box ends at {x + w},{y + h} but the picture is {size[0]}x{size[1]}"
+    if not 0 <= track.start < track.stop:
+        return f"no frame lies in [{track.start}, {track.stop})"
+    if isinstance(frames, int) and track.stop > frames:
+        return f"stop {track.stop} is beyond the last of {frames} frames"
+    return ""
+
+
+def check_tracks(folder: Path, video: Path) -> None:
+    """Refuse tracks that are not of this video.
+
+    Raises:
+        InputError: Unreadable, impossible, or of another picture size.
+    """
+    found = read_tracks(folder / TRACKS)
+    if not (folder / MASKS).is_file():
+        raise InputError("the masks are missing", where=str(folder / MASKS), todo="run waterz-spool detect again")
+    info = media.probe(video)
+    shown = (info.height, info.width) if info.rotation in (90, 270) else (info.width, info.height)
+    if shown != found.size:
+        raise InputError(
+            f"the tracks are for {found.size[0]}x{found.size[1]}, the video shows {shown[0]}x{shown[1]}",
+            where=str(folder / TRACKS),
+            todo="run waterz-spool detect on this video",
+        )
+
+
+def combined(folder: Path, out: Path) -> Path:
+    """The mask video that tracks and masks make together.
+
+    Raises:
+        InputError: The mask video does not fit the tracks.
+    """
+    found = read_tracks(folder / TRACKS)
+    path = folder / MASKS
+    info = media.probe(path)
+    if (info.width, info.height) != found.size:
+        raise InputError("the masks have another size than the tracks say", where=str(path))
+    count = 0
+    with media.MaskWriter(out, crops=[found.size]) as writer:
+        for index, mask in enumerate(_masks(path)):
+            writer.write_mask(0, _cut(mask, [track for track in found.tracks if track.start <= index < track.stop]))
+            count += 1
+    if count != found.frames:
+        raise InputError(f"the masks have {count} frames, the tracks say {found.frames}", where=str(path))
+    return out
+
+
+def _masks(path: Path) -> Iterator[Mask]:
+    for frame in media.decode(path, media.probe(path)):
+        yield np.where(media.planes(frame)[0] > 127, np.uint8(255), np.uint8(0))
+
+
+def _cut(mask: Mask, tracks: Sequence[TrackLine]) -> Mask:
+    kept = np.zeros_like(mask)
+    for track in tracks:
+        x, y, w, h = track.box
+        part = mask[y : y + h, x : x + w]
+        kept[y : y + h, x : x + w] |= part if part.any() else np.uint8(255)
+    return kept
