@@ -1,18 +1,20 @@
 """Rules of the Slurm launcher that need no Slurm: splitting, time limits, what fits, how many workers."""
 
+import contextlib
 import signal
 
 import pytest
 
 from waterz_spool.config import SlurmConfig
-from waterz_spool.errors import UsageError
+from waterz_spool.errors import JobFailedError, UsageError
 from waterz_spool.launch import allocation as place
+from waterz_spool.launch import presence
 from waterz_spool.launch.allocation import Allocation, parse_time_s
 from waterz_spool.launch.scale import Backlog, ScaleLimits, limits_of, wanted
 from waterz_spool.launch.scommand import SlurmError
 from waterz_spool.launch.slurm import Array, Order, split, time_limit_s
 from waterz_spool.launch.walltime import Walltime
-from waterz_spool.spool import Spool
+from waterz_spool.spool import Session, Spool, SpoolSettings
 from waterz_spool.spool.liveness import succeeds
 
 ARRAY_TASK = {
@@ -73,6 +75,41 @@ def test_a_time_limit_that_is_none_is_a_usage_error():
 )
 def test_only_the_same_job_started_again_succeeds_a_worker(mine, theirs, later):
     assert succeeds(mine, theirs) is later
+
+
+@pytest.mark.parametrize(("successor", "freed"), [("c/7_1.1", True), ("c/7_1.0", False), ("c/7_2.1", False)])
+def test_a_restarted_worker_frees_what_its_predecessor_held_at_once(tmp_path, successor, freed):
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"video")
+    spool = Spool.create(tmp_path / "spool", SpoolSettings(lease_s=3600, locks="off"))
+    spool.submit(b"{}", source=video)
+    first = Session(spool, slurm="c/7_1.0", threads=False)
+    first.start()
+    assert first.next().attempt == 1  # and dies
+    second = Session(spool, slurm=successor, threads=False)
+    second.start()
+    claim = second.next()
+    assert (claim is not None and claim.attempt == 2) is freed
+    second.close()
+
+
+@pytest.mark.parametrize(("queue", "raises"), [([], True), (["7_1"], False), (SlurmError("down"), False)])
+def test_waiting_ends_when_the_last_worker_has_gone(tmp_path, monkeypatch, queue, raises):
+    def queued(spool, slurm):
+        if isinstance(queue, SlurmError):
+            raise queue
+        return queue
+
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"video")
+    spool = Spool.create(tmp_path / "spool")
+    job = spool.submit(b"{}", source=video)
+    monkeypatch.setattr(presence, "queued", queued)
+    monkeypatch.setattr(presence, "EVERY_S", 0.0)
+    left = presence.WorkersLeft(spool, SlurmConfig())
+    left.check(job)
+    with pytest.raises(JobFailedError, match="all Slurm workers") if raises else contextlib.nullcontext():
+        left.check(job)
 
 
 class Site:

@@ -37,15 +37,20 @@ class Recovery:
             if owner.w == self._me.wid:
                 yield job, task, attempt
 
-    def revoke_predecessors(self, snapshots: Snapshots) -> None:
+    def revoke_predecessors(self, snapshots: Snapshots) -> bool:
         """End, as lost, what this worker's own predecessor held: Slurm restarted the job, so it is gone for certain.
 
         Costs nothing for a worker whose job was not restarted. A wrong hint is safe, as every suspicion.
+
+        Returns:
+            Whether anything ended: then a fresh look is worth it.
         """
+        ended = False
         if succeeds(self._me.slurm, f"{self._me.slurm.rpartition('.')[0]}.0"):
             for claimed in _claimed(snapshots):
                 if succeeds(self._me.slurm, claimed[3].slurm):
-                    self._revoke(*claimed)
+                    ended |= self._revoke(*claimed)
+        return ended
 
     def revoke_stale(self, snapshots: Snapshots, wait_s: float) -> bool:
         """Look at the heartbeats of all owners; end the attempts of those that are stale, as lost.

@@ -174,9 +174,9 @@ class Session:
         while claim is None and rounds:
             rounds -= 1
             self._look()
-            self._recovery.revoke_predecessors(self._survey.snapshots)
+            freed = self._recovery.revoke_predecessors(self._survey.snapshots)
             claim = self._claim_one() or self._adopt()
-            if claim is None and not self._recovery.revoke_stale(self._survey.snapshots, self._idle_s):
+            if claim is None and not freed and not self._recovery.revoke_stale(self._survey.snapshots, self._idle_s):
                 break
         if claim is None:
             self._wait_longer()
