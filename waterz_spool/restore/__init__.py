@@ -25,7 +25,17 @@ def _propagate(options: dict[str, Any]) -> Restorer:
     return PropagateRestorer(**options)
 
 
-_MAKERS: dict[str, Callable[[dict[str, Any]], Restorer]] = {"membrane": _membrane, "propagate": _propagate}
+def _propainter(options: dict[str, Any]) -> Restorer:
+    from waterz_spool.restore.propainter import PropainterRestorer
+
+    return PropainterRestorer(**options)
+
+
+_MAKERS: dict[str, Callable[[dict[str, Any]], Restorer]] = {
+    "membrane": _membrane,
+    "propagate": _propagate,
+    "propainter": _propainter,
+}
 
 
 def names() -> tuple[str, ...]:

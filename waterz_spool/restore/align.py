@@ -2,8 +2,8 @@
 
 Gauss-Newton on brightness differences (Baker and Matthews, "Lucas-Kanade 20 years on", IJCV 2004) with Geman-McClure
 weights (Odobez and Bouthemy, "Robust multiresolution estimation of parametric motion models", JVCIR 1995), gain and
-bias (Bartoli, "Groupwise geometric and photometric direct image registration", PAMI 2008), and on coarse levels the
-mean slope of both images (Malis, "Improving vision-based control using efficient second-order minimization", 2004).
+bias (Bartoli, "Groupwise geometric and photometric direct image registration", PAMI 2008), and the mean slope
+of both images (Malis, "Improving vision-based control using efficient second-order minimization", 2004).
 """
 
 from __future__ import annotations
@@ -35,12 +35,24 @@ _COST_SCALE = np.float32(3.0)  # 8-bit levels
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Where the points of a level lie and how much each counts, [n, _ROW]; the last row is filled up with weight 0."""
+
+    index: NDArray[np.intp]  # flat
+    x: Floats
+    y: Floats
+    across: Floats  # x, y from the centre, in [-1, 1] along the longer side
+    down: Floats
+    weight: Floats
+    count: int
+
+
+@dataclass(frozen=True)
 class Support:
     """The usable pixels of one level under one mask."""
 
     usable: NDArray[np.bool_]
-    index: NDArray[np.intp]  # flat
-    weight: Floats  # of each
+    grid: Grid
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,16 +62,11 @@ class Support:
 
 @dataclass(frozen=True)
 class Points:
-    """The pixels of a frame that are aligned, [n, _ROW]; the last row is filled up with weight 0."""
+    """The pixels of a frame that are aligned."""
 
-    x: Floats
-    y: Floats
-    across: Floats  # x, y from the centre, in [-1, 1] along the longer side
-    down: Floats
-    weight: Floats
-    samples: Floats
+    grid: Grid
+    samples: Floats  # [n, _ROW]
     columns: Floats  # [n, 8, _ROW]: Jacobian of the residual by motion (6), gain, bias
-    count: int
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,6 @@ class Fit:
     light: Matrix
     residual: float = 1e3  # robust standard deviation, 8-bit levels
     inliers: float = 0.0  # share of visible points within 2.5 residuals
-    cost: float = 1.0  # 0..1, to choose between fits
 
     def doubled(self) -> Fit:
         """The same motion on a level twice as large."""
@@ -102,7 +108,20 @@ def translation(x: float, y: float) -> Fit:
 def support(usable: NDArray[np.bool_], weight: Floats) -> Support:
     """The usable pixels, bool [h, w], with their weights, float32 [h, w]."""
     index = np.flatnonzero(usable)
-    return Support(usable, index, weight.ravel()[index])
+    return Support(usable, _grid(index, weight.ravel()[index], (usable.shape[0], usable.shape[1])))
+
+
+def _grid(index: NDArray[np.intp], weight: Floats, shape: tuple[int, int]) -> Grid:
+    height, width = shape
+    half = max(height, width) / 2
+    y, x = np.divmod(index, width)
+    parts = (x, y, (x - (width - 1) / 2) / half, (y - (height - 1) / 2) / half, weight)
+    size = max(-(-len(index) // _ROW), 1) * _ROW
+    rows = np.zeros((len(parts), size), np.float32)
+    rows[:, : len(index)] = parts
+    padded = np.zeros(size, np.intp)
+    padded[: len(index)] = index
+    return Grid(padded.reshape(-1, _ROW), *rows.reshape(len(parts), -1, _ROW), len(index))
 
 
 def view(gray: Floats, here: Support) -> View:
@@ -116,38 +135,50 @@ def view(gray: Floats, here: Support) -> View:
 
 
 def _points(image: Floats, slopes: tuple[Floats, Floats], here: Support) -> Points:
-    """The pixels that are steeper than their surroundings: the others say little about motion."""
-    index, weight = here.index, here.weight
-    flat = [part.ravel()[index] for part in (image, *slopes)]
-    if len(index) > _FEW_POINTS:
-        steep = np.square(slopes[0]) + np.square(slopes[1])
-        kept = np.flatnonzero((steep >= _STEEP * cv2.blur(steep, (_PATCH_PX, _PATCH_PX))).ravel()[index])
-        index, weight, flat = index[kept], weight[kept], [part[kept] for part in flat]
-    height, width = here.shape
-    half = max(height, width) / 2
-    y, x = np.divmod(index, width)
-    parts = (x, y, (x - (width - 1) / 2) / half, (y - (height - 1) / 2) / half, weight, *flat)
-    rows = np.zeros((len(parts), max(-(-len(index) // _ROW), 1) * _ROW), np.float32)
-    for row, part in zip(rows, parts, strict=True):
-        row[: len(index)] = part
-    x_, y_, across, down, weights, samples, slope_x, slope_y = rows.reshape(len(parts), -1, _ROW)
-    columns = np.empty((len(x_), 8, _ROW), np.float32)
-    _set_motion(columns, (slope_x, slope_y), (across, down))
+    grid = here.grid
+    if grid.count > _FEW_POINTS:
+        grid = _steepest(slopes, here)
+    samples, slope_x, slope_y = (part.ravel()[grid.index] for part in (image, *slopes))
+    columns = np.empty((len(samples), 8, _ROW), np.float32)
+    _set_motion(columns, (slope_x, slope_y), grid)
     np.multiply(samples, np.float32(-1 / 128), out=columns[:, 6])
     columns[:, 7] = -1
-    return Points(x_, y_, across, down, weights, samples, columns, len(index))
+    return Points(grid, samples, columns)
 
 
-def _set_motion(columns: Floats, slopes: tuple[Floats, Floats], position: tuple[Floats, Floats]) -> None:
+def _steepest(slopes: tuple[Floats, Floats], here: Support) -> Grid:
+    """The points that are not much flatter than their surroundings: the others say little about motion."""
+    steep = np.square(slopes[0]) + np.square(slopes[1])
+    usual = cv2.blur(steep, (_PATCH_PX, _PATCH_PX))
+    index, weight = (part.ravel()[: here.grid.count] for part in (here.grid.index, here.grid.weight))
+    kept = np.flatnonzero((steep >= _STEEP * usual).ravel()[index])
+    return _grid(index[kept], weight[kept], here.shape)
+
+
+def _set_motion(columns: Floats, slopes: tuple[Floats, Floats], grid: Grid) -> None:
     for first, slope in zip((0, 3), slopes, strict=True):
         columns[:, first] = slope
-        for place, along in enumerate(position, first + 1):
-            np.multiply(slope, along, out=columns[:, place])
+        np.multiply(slope, grid.across, out=columns[:, first + 1])
+        np.multiply(slope, grid.down, out=columns[:, first + 2])
 
 
-def align(
-    here: View, there: View, start: Fit, *, free: Any = slice(None), steps: int = _ITERATIONS, fine: bool = False
-) -> Fit:
+def promise(here: View, there: View, start: Fit) -> float:
+    """Cost of a fit as it stands, 0..1."""
+    seen = _seen(here.points, _residuals(here.points, there, start, _places(here, start)))
+    return _cost(seen) if len(seen) >= _FEWEST_POINTS else 1.0
+
+
+def _seen(points: Points, error: Floats) -> Floats:
+    """Sizes of the residuals of visible points."""
+    size = np.abs(error).ravel()[: points.grid.count]
+    return np.asarray(size[size < _UNSEEN])
+
+
+def _cost(seen: Floats) -> float:
+    return 1 - float(np.mean(1 / (1 + np.square(seen / _COST_SCALE))))
+
+
+def align(here: View, there: View, start: Fit, *, free: Any = slice(None), steps: int = _ITERATIONS) -> Fit:
     """Refine a fit.
 
     Args:
@@ -156,24 +187,20 @@ def align(
         start: Where to start; returned, marked as failed, where too little can be compared.
         free: Which of the eight parameters may change.
         steps: At most this many steps.
-        fine: Close to the solution already: the slopes of one frame will do.
     """
     fit, points = start, here.points
     for _ in range(steps):
         at = _places(here, fit)
         error = _residuals(points, there, fit, at)
-        size = np.abs(error).ravel()[: points.count]
-        seen = size[size < _UNSEEN]
+        seen = _seen(points, error)
         if len(seen) < _FEWEST_POINTS:
-            return replace(start, residual=1e3, inliers=0.0, cost=1.0)
+            return replace(start, residual=1e3, inliers=0.0)
         residual = 1.4826 * _median(seen) + 0.5
-        weight = points.weight / np.square(1 + np.square(error * np.float32(0.5 / residual)))
-        columns = points.columns if fine else _mean_columns(points, there, at)
+        weight = points.grid.weight / np.square(1 + np.square(error * np.float32(0.5 / residual)))
         step = np.zeros(8)
-        step[free] = _STRIDE * _solve(columns[:, free], weight, error)
+        step[free] = _STRIDE * _solve(_mean_columns(points, there, at)[:, free], weight, error)
         inliers = np.count_nonzero(seen < 2.5 * residual) / len(seen)
-        cost = 1 - float(np.mean(1 / (1 + np.square(seen / _COST_SCALE))))
-        fit = Fit(fit.flow + step[:6], fit.light + step[6:] * (1 / 128, 1), residual, inliers, cost)
+        fit = Fit(fit.flow + step[:6], fit.light + step[6:] * (1 / 128, 1), residual, inliers)
         if np.abs(step[:6]).max() < _CLOSE:
             break
     return fit
@@ -187,7 +214,7 @@ def _median(values: Floats) -> float:
 def _places(here: View, fit: Fit) -> Places:
     """Where the points lie in the other frame."""
     m = to_matrix(fit.flow, here.shape).astype(np.float32)
-    points = here.points
+    points = here.points.grid
     along_x = points.x * m[0, 0] + points.y * m[0, 1] + m[0, 2]
     along_y = points.x * m[1, 0] + points.y * m[1, 1] + m[1, 2]
     return along_x, along_y
@@ -206,7 +233,7 @@ def _mean_columns(points: Points, there: View, at: Places) -> Floats:
     columns = points.columns.copy()
     moved = [cv2.remap(slope, *at, cv2.INTER_LINEAR) for slope in there.slopes]
     means = (columns[:, 0] + moved[0]) / 2, (columns[:, 3] + moved[1]) / 2
-    _set_motion(columns, means, (points.across, points.down))
+    _set_motion(columns, means, points.grid)
     return columns
 
 

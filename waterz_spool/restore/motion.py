@@ -20,6 +20,7 @@ from waterz_spool.restore.align import (
     Support,
     View,
     align,
+    promise,
     support,
     to_matrix,
     translation,
@@ -157,7 +158,7 @@ def _pyramid(gray: Floats, levels: list[Support]) -> _Pyramid:
 def _estimate(here: _Pyramid, there: _Pyramid) -> Motion:
     fit = _first(here, there)
     for number in range(len(here.views) - 2, -1, -1):
-        fit = align(here.views[number], there.views[number], fit.doubled(), fine=number == 0)
+        fit = align(here.views[number], there.views[number], fit.doubled())
     matrix = to_matrix(fit.flow, here.views[0].shape)
     return Motion(matrix, np.asarray(np.linalg.inv(matrix), np.float64), fit.residual, fit.inliers)
 
@@ -165,9 +166,8 @@ def _estimate(here: _Pyramid, there: _Pyramid) -> Motion:
 def _first(here: _Pyramid, there: _Pyramid) -> Fit:
     """The coarsest level, from rest or from the best shift of all, whichever promises more."""
     pair = here.views[-1], there.views[-1]
+    starts = [REST]
     shift = best_shift(here.spectra, there.spectra)
-    fits = [align(*pair, REST, steps=2)]
     if shift != (0, 0):
-        moved = align(*pair, translation(*shift), free=TRANSLATION, steps=2)
-        fits.append(align(*pair, moved, steps=2))
-    return align(*pair, min(fits, key=lambda fit: fit.cost))
+        starts.append(align(*pair, translation(*shift), free=TRANSLATION, steps=2))
+    return align(*pair, min(starts, key=lambda start: promise(*pair, start)))

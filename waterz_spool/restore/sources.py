@@ -55,7 +55,7 @@ class _Wanted:
     """One direction's search: which pixels still lack sources, and the mean of those found.
 
     Attributes:
-        box: Where pixels are still wanted, in the hole's box; empty when none is.
+        box: Where pixels are still wanted, in the hole's box.
         colour: float32 [h, w, C]: mean of the sources.
         weight: float32 [h, w]: one over the distance of the nearest source; 0 where there is none.
     """
@@ -64,9 +64,15 @@ class _Wanted:
         self._need = here.need.copy()
         self._count = np.zeros(here.need.shape, np.uint8)
         self._sources = sources
+        self._lacking = self._at_shrink = len(here.inside) + len(here.ring)
         self.box: Box = (0, 0, here.need.shape[1], here.need.shape[0])
         self.colour = np.zeros((*here.need.shape, channels), np.float32)
         self.weight = np.zeros(here.need.shape, np.float32)
+
+    @property
+    def done(self) -> bool:
+        """Whether every pixel has its sources."""
+        return self._lacking == 0
 
     def among(self, shown: NDArray[np.uint8]) -> Bools:
         """Wanted pixels of the box that a source shows, given what each of its pixels may stand for."""
@@ -75,16 +81,22 @@ class _Wanted:
     def add(self, found: Bools, box: Box, colour: Pixels, distance: int) -> None:
         """Add a source: the pixels found, in a box, and what it shows of that box."""
         part = _part(box)
-        count = self._count[part]
+        count, mean, left = self._count[part], self.colour[part], found
         for before in range(self._sources):
-            which = (found & (count == before)).view(np.uint8)
-            cv2.accumulateWeighted(colour, self.colour[part], 1 / (before + 1), mask=which)
-        np.maximum(self.weight[part], found * np.float32(1 / distance), out=self.weight[part])
+            which = left & (count == before) if before < self._sources - 1 else left
+            cv2.accumulateWeighted(colour, mean, 1 / (before + 1), mask=which.view(np.uint8))
+            if before == 0:
+                np.copyto(self.weight[part], np.float32(1 / distance), where=which)
+            left = left & ~which
+        complete = found & (count == self._sources - 1)
         count += found
-        self._need[part][count == self._sources] = UNWANTED
-        self._shrink()
+        np.copyto(self._need[part], UNWANTED, where=complete)
+        self._lacking -= int(np.count_nonzero(complete))
+        if self._lacking < 0.8 * self._at_shrink:
+            self._shrink()
 
     def _shrink(self) -> None:
+        self._at_shrink = self._lacking
         wanted = self._need[_part(self.box)] != UNWANTED
         left, top, right, bottom = bounding_box(wanted)
         x0, y0 = self.box[:2]
@@ -147,7 +159,7 @@ class Sources:
             tried, tried_key = corners, key
             if not self._apart(corners):
                 self._look(source, chain, here, wanted, distance)
-            if wanted.box[0] == wanted.box[2]:
+            if wanted.done:
                 break
         return wanted
 
