@@ -2,9 +2,9 @@
 
     python benchmarks/engine_quality.py BENCH.py CLIPS WORK [NAME ...] [--prototype PROTOTYPE.py] [--encode]
 
-BENCH.py is overlay_bench.py, CLIPS the clean clips, WORK a scratch folder for inputs and results; NAME is
-clip-kind, such as bear-logo. Each input is decoded to its own planes, cropped as the product crops, restored, composited
-and scored; with --encode after x264 crf 16, otherwise losslessly. With --prototype, its score stands beside.
+BENCH.py is overlay_bench.py, CLIPS the clean clips, WORK a scratch folder for inputs and results; NAME is clip-kind,
+such as bear-logo. Each input is decoded to its own planes, cropped as the product crops, restored, composited and
+scored; with --encode after x264 crf 16, otherwise losslessly. With --prototype, its score stands beside.
 """
 
 from __future__ import annotations

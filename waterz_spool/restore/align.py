@@ -121,7 +121,8 @@ def _grid(index: NDArray[np.intp], weight: Floats, shape: tuple[int, int]) -> Gr
     rows[:, : len(index)] = parts
     padded = np.zeros(size, np.intp)
     padded[: len(index)] = index
-    return Grid(padded.reshape(-1, _ROW), *rows.reshape(len(parts), -1, _ROW), len(index))
+    columns, lines, across, down, weights = rows.reshape(len(parts), -1, _ROW)
+    return Grid(padded.reshape(-1, _ROW), columns, lines, across, down, weights, len(index))
 
 
 def view(gray: Floats, here: Support) -> View:
@@ -150,7 +151,8 @@ def _steepest(slopes: tuple[Floats, Floats], here: Support) -> Grid:
     """The points that are not much flatter than their surroundings: the others say little about motion."""
     steep = np.square(slopes[0]) + np.square(slopes[1])
     usual = cv2.blur(steep, (_PATCH_PX, _PATCH_PX))
-    index, weight = (part.ravel()[: here.grid.count] for part in (here.grid.index, here.grid.weight))
+    count = here.grid.count
+    index, weight = here.grid.index.ravel()[:count], here.grid.weight.ravel()[:count]
     kept = np.flatnonzero((steep >= _STEEP * usual).ravel()[index])
     return _grid(index[kept], weight[kept], here.shape)
 

@@ -106,18 +106,19 @@ def _steps(value: NDArray[np.int32], axis: int, factor: int, length: int) -> NDA
     """Offsets of a cell's samples along one axis, [factor, h, w]; each cell's offsets sum to zero."""
     if factor == 1:
         return np.zeros((1, *value.shape), np.int32)
-    slope = _slope(value, axis)
+    slope = _slope(value, axis, factor / (factor - 1))
     if length % factor:  # the last cell is cut by the frame's edge: keep its value
         np.moveaxis(slope, axis, 0)[-1] = 0
     offsets = (np.arange(factor) - (factor - 1) / 2) / factor
-    return np.rint(offsets[:, None, None] * slope).astype(np.int32)
+    return np.asarray(np.trunc(offsets[:, None, None] * slope), np.int32)
 
 
-def _slope(value: NDArray[np.int32], axis: int) -> NDArray[np.float32]:
+def _slope(value: NDArray[np.int32], axis: int, steepest: float) -> NDArray[np.float32]:
+    """Limited central difference; a cell's ends then lie at most half way to its neighbours, along both axes together."""
     edge = np.pad(value, [(1, 1) if i == axis else (0, 0) for i in range(2)], mode="edge")
     step = np.diff(edge, axis=axis).astype(np.float32)
     before, after = (step[:-1], step[1:]) if axis == 0 else (step[:, :-1], step[:, 1:])
-    size = np.minimum(np.abs(before + after) / 2, 2 * np.minimum(np.abs(before), np.abs(after)))
+    size = np.minimum(np.abs(before + after) / 2, steepest * np.minimum(np.abs(before), np.abs(after)))
     return np.asarray(np.where(before * after > 0, np.sign(before) * size, 0), np.float32)
 
 
