@@ -159,6 +159,7 @@ def _come_back(stop: Interrupted, *, useful: bool) -> None:
     allocation = Allocation.of_this_process()
     if allocation is not None and allocation.come_back(stop.number, useful=useful):
         stop.code = 75
+        click.echo("queued again by Slurm, to go on where this stopped", err=True)
 
 
 def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, keep: bool, requeue: bool) -> None:

@@ -8,7 +8,7 @@
 #   cluster.sh guard DIR PID   waits for the end of a process, then does `down`: no test leaves a cluster behind
 #
 # Nodes are slurmd processes on different ports of the loopback address, and share the machine's host name; their names
-# are n1, n2, ... Partitions: main; low, preempted by requeue with 5 s of grace; urgent, which preempts it.
+# are n1, n2, ... Partitions: main; low, preempted by requeue with 10 s of grace; urgent, which preempts it.
 # CTL_PORT and NODE_PORT choose ports.
 set -euo pipefail
 export PATH=/usr/sbin:/sbin:$PATH
@@ -66,7 +66,7 @@ ReturnToService=2
 SlurmdTimeout=10
 SlurmctldTimeout=10
 MessageTimeout=5
-KillWait=3
+KillWait=10
 InactiveLimit=0
 MinJobAge=600
 MaxArraySize=5
@@ -74,7 +74,7 @@ DefMemPerCPU=100
 GresTypes=gpu
 NodeName=n[1-$n] NodeAddr=127.0.0.1 NodeHostName=$host Port=[$((NODE_PORT + 1))-$((NODE_PORT + n))] CPUs=2 Sockets=1 CoresPerSocket=2 ThreadsPerCore=1 RealMemory=4000 Gres=gpu:2 State=UNKNOWN
 PartitionName=main   Nodes=n[1-$n] Default=YES MaxTime=INFINITE DefaultTime=60 PriorityTier=10 State=UP
-PartitionName=low    Nodes=n[1-$n] MaxTime=INFINITE DefaultTime=60 PriorityTier=1 PreemptMode=REQUEUE GraceTime=5 State=UP
+PartitionName=low    Nodes=n[1-$n] MaxTime=INFINITE DefaultTime=60 PriorityTier=1 PreemptMode=REQUEUE GraceTime=10 State=UP
 PartitionName=urgent Nodes=n[1-$n] MaxTime=INFINITE DefaultTime=60 PriorityTier=100 PreemptMode=OFF State=UP
 CONF
 }
