@@ -8,7 +8,7 @@ import pytest
 
 from tests.infra.slurm.conftest import ORDER, ROOT, wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(400)]
 
 
 def test_the_printed_script_is_what_is_submitted(lab):

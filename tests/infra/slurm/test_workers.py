@@ -11,7 +11,7 @@ import pytest
 
 from tests.infra.slurm.conftest import NODES, ORDER, ROOT, wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(400)]
 ALONE = "--exclusive"  # one worker on a node
 
 
