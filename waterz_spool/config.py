@@ -103,6 +103,9 @@ class RestoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     engine: Annotated[
         Literal["auto", "propagate", "membrane", "propainter"], _opt("back end that fills hidden pixels")
     ] = "auto"
+    torch_threads: Annotated[
+        int, _opt("threads of a network on a CPU; fixed, because sums depend on it", "threads", ge=1, le=256)
+    ] = 2
 
 
 class EncodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -84,20 +84,26 @@ def cli(tmp_path, monkeypatch):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WATERZ_")}
     environment |= {"XDG_STATE_HOME": str(tmp_path / "state"), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 
-    def run(*arguments, check=True, background=False, **more):
+    def run(*arguments, check=True, background=False, extra=None, **more):
         command = [sys.executable, "-m", "waterz_spool", *map(str, arguments)]
         if background:
             return subprocess.Popen(
                 command,
                 cwd=tmp_path,
-                env=environment,
+                env={**environment, **(extra or {})},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
                 **more,
             )
         done = subprocess.run(
-            command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+            command,
+            check=False,
+            cwd=tmp_path,
+            env={**environment, **(extra or {})},
+            capture_output=True,
+            text=True,
+            timeout=240,
         )
         if check and done.returncode:
             raise AssertionError(f"exit {done.returncode}\n{done.stdout}\n{done.stderr}")

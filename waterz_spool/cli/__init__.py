@@ -27,6 +27,7 @@ _COMMANDS = {
     "clean": "control",
     "slurm": "slurm",
     "detect": "detect",
+    "detector": "detector",
     "models": "models",
     "config": "settings",
     "demo": "demo",

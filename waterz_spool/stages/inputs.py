@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,8 +24,16 @@ log = logging.getLogger(__name__)
 Planes = tuple[NDArray[Any], ...]
 
 
+@dataclass(frozen=True)
+class Engine:
+    """The restorer that all segments of a job use, and the options that its result depends on."""
+
+    name: str
+    options: dict[str, Any]
+
+
 def publish_segments(
-    claim: Claim, plan: Plan, overlay: Overlay, *, engine: str, check: Callable[[], None] = lambda: None
+    claim: Claim, plan: Plan, overlay: Overlay, *, engine: Engine, check: Callable[[], None] = lambda: None
 ) -> None:
     """Write and publish every segment that is not published yet.
 
@@ -35,7 +44,7 @@ def publish_segments(
         claim: The claimed prepare task.
         plan: The decided plan.
         overlay: The masks of all frames.
-        engine: Name of the restorer, for the job files.
+        engine: The restorer of the whole job.
         check: Called between frames; raises to stop.
     """
     missing = [segment for segment in plan.segments if claim.job.segment(segment.index) is None]
@@ -90,7 +99,7 @@ def _cut(planes: Planes, box: Box, form: media.WorkFormat) -> Planes:
 class _Writer:
     """Writes the crops and masks of one segment; publishes it when the last frame is in."""
 
-    def __init__(self, claim: Claim, plan: Plan, segment: SegmentSpec, engine: str) -> None:
+    def __init__(self, claim: Claim, plan: Plan, segment: SegmentSpec, engine: Engine) -> None:
         self.stop = _needed(segment)[1]
         self._claim, self._plan, self._segment, self._engine = claim, plan, segment, engine
         form = media.work_format(plan.video.pix_fmt)
@@ -130,7 +139,7 @@ class _Writer:
 
 
 def _publish(
-    claim: Claim, plan: Plan, segment: SegmentSpec, engine: str, inputs: tuple[FileRef, FileRef] | None = None
+    claim: Claim, plan: Plan, segment: SegmentSpec, engine: Engine, inputs: tuple[FileRef, FileRef] | None = None
 ) -> None:
     frames, masks = inputs or (None, None)
     record = SegmentJob(
@@ -138,8 +147,8 @@ def _publish(
         video=plan.video,
         encode=plan.encode,
         pts=plan.pts[segment.start : segment.stop],
-        engine=engine,
-        engine_options={},
+        engine=engine.name,
+        engine_options=engine.options,
         frames=frames,
         masks=masks,
     )

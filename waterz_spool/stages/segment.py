@@ -31,13 +31,15 @@ DECODE_THREADS = 2
 """Per worker; a node runs several workers."""
 
 
-def process_segment(claim: Claim, check: Check, *, restorer_of: Callable[[str], Restorer]) -> tuple[Path, bytes]:
+def process_segment(
+    claim: Claim, check: Check, *, restorer_of: Callable[[str, dict[str, Any]], Restorer]
+) -> tuple[Path, bytes]:
     """Work on a claimed segment until its encoded output is written.
 
     Args:
         claim: The claim of the segment.
         check: Called between frames and windows; raises to stop.
-        restorer_of: Gives the back end of a name; it may be kept across segments.
+        restorer_of: Gives the back end of a name and options; it may be kept across segments.
 
     Returns:
         The output file and the record of its outcome, a SegmentResult as JSON.
@@ -47,7 +49,7 @@ def process_segment(claim: Claim, check: Check, *, restorer_of: Callable[[str], 
     """
     begun = time.monotonic()
     job = msgspec.json.decode(claim.payload(), type=SegmentJob)
-    restorer = restorer_of(job.engine)
+    restorer = restorer_of(job.engine, job.engine_options)
     patches, confidence = _restore_crops(claim, job, restorer, check)
     out = claim.output(".mkv")
     _encode(claim, job, patches, out, check)

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from waterz_spool import restore
 from waterz_spool.errors import JobFailedError, SetupError, TryAgainError, WaterzError
@@ -168,10 +169,13 @@ class Worker:
 
         return check
 
-    def _restorer(self, name: str) -> Restorer:
-        if name not in self._restorers:
-            self._restorers[name] = restore.create(name, {"threads": self.threads})
-        return self._restorers[name]
+    def _restorer(self, name: str, options: dict[str, Any]) -> Restorer:
+        """The back end, kept across segments: weights are loaded once."""
+        key = f"{name} {sorted(options.items())}"
+        if key not in self._restorers:
+            self._restorers.clear()  # a network must leave its GPU before another one comes
+            self._restorers[key] = restore.create(name, {"threads": self.threads, **options})
+        return self._restorers[key]
 
     def _publish_pending(self) -> None:
         for job in self.session.unpublished():
