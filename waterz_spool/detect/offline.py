@@ -48,3 +48,18 @@ def ultralytics() -> ModuleType:
     package._waterz_home = home  # removed when the interpreter ends
     module: ModuleType = package
     return module
+
+
+def device_of(name: str) -> str:
+    """A device that ultralytics takes.
+
+    Raises:
+        SetupError: A GPU was named and torch finds none.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if name != "cpu" and not torch.cuda.is_available():
+        raise SetupError("there is no GPU here that torch can use", where=f"device {name}", todo="use --device cpu")
+    return name

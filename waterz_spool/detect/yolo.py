@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from waterz_spool.detect.base import Detection, Findings, Luma, Reread
 from waterz_spool.detect.looking import Looker, Seen
-from waterz_spool.detect.offline import ultralytics
+from waterz_spool.detect.offline import device_of, ultralytics
 from waterz_spool.detect.separate import patches_of
 from waterz_spool.detect.tracks import LinkRules, link, same_places
 from waterz_spool.detect.weights import private_copy
@@ -67,11 +67,16 @@ class YoloModel:
         self._options = options
         with tempfile.TemporaryDirectory(prefix="waterz-weights-") as folder:
             copy = private_copy(weights, Path(folder), sha256=sha256, spool=spool)
-            self._device = _device(options.device)
+            self._device = device_of(options.device)
             self._model = _load(copy, weights)
             self._classes = _classes(self._model.names, options.classes)
             self._threads = _threads()
             self([np.zeros((options.imgsz, options.imgsz, 3), np.uint8)])  # formats other than .pt are read here
+
+    @property
+    def names(self) -> list[str]:
+        """Class names by number."""
+        return [str(name) for _, name in sorted(self._model.names.items())]
 
     def __call__(self, pictures: Sequence[Picture]) -> list[Seen]:
         """Detections of pictures of one size, uint8 [H, W, 3] BGR; boxes in their px."""
@@ -112,16 +117,6 @@ def _load(copy: Path, named: Path) -> Any:
             where=str(named),
             todo="give a detection model as .pt, or in a format that ultralytics exports and this machine can run",
         ) from error
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not torch.cuda.is_available():
-        raise SetupError("there is no GPU here that torch can use", where=f"device {name}", todo="use --device cpu")
-    return name
 
 
 def _classes(names: dict[int, str], wanted: Sequence[str]) -> list[int] | None:
