@@ -114,7 +114,7 @@ def _steps(value: NDArray[np.int32], axis: int, factor: int, length: int) -> NDA
 
 
 def _slope(value: NDArray[np.int32], axis: int, steepest: float) -> NDArray[np.float32]:
-    """Limited central difference; a cell's ends then lie at most half way to its neighbours, along both axes together."""
+    """Limited central difference: the ends of a cell then lie at most half way to its neighbours along each axis."""
     edge = np.pad(value, [(1, 1) if i == axis else (0, 0) for i in range(2)], mode="edge")
     step = np.diff(edge, axis=axis).astype(np.float32)
     before, after = (step[:-1], step[1:]) if axis == 0 else (step[:, :-1], step[:, 1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
@@ -20,7 +21,7 @@ _KEPT = 48  # derived values kept at once: a timestamp shows a few states at a t
 
 
 class MaskGroups:
-    """The distinct masks of a clip.
+    """The distinct masks of a clip; threads may share it.
 
     Args:
         masks: uint8 [T, H, W]; 0 is known, anything else hidden.
@@ -33,6 +34,7 @@ class MaskGroups:
         for number, mask in enumerate(masks):
             digest = hashlib.blake2b(np.packbits(mask != 0).tobytes(), digest_size=16).digest()
             self.keys.append(first.setdefault(digest, number))
+        self._lock = threading.RLock()
         self._derived: OrderedDict[tuple[str, int], object] = OrderedDict()
 
     def hidden(self, key: int) -> NDArray[np.bool_]:
@@ -46,12 +48,13 @@ class MaskGroups:
     def cached(self, what: str, key: int, make: Callable[[NDArray[np.bool_]], T]) -> T:
         """What `make` derives from one distinct mask; the least recently used values are forgotten."""
         name = (what, key)
-        if name not in self._derived:
-            self._derived[name] = make(self.hidden(key))
-            while len(self._derived) > _KEPT:
-                self._derived.popitem(last=False)
-        self._derived.move_to_end(name)
-        return cast("T", self._derived[name])
+        with self._lock:
+            if name not in self._derived:
+                self._derived[name] = make(self.hidden(key))
+                while len(self._derived) > _KEPT:
+                    self._derived.popitem(last=False)
+            self._derived.move_to_end(name)
+            return cast("T", self._derived[name])
 
     def runs(self, start: int, stop: int, longest: int) -> Iterator[tuple[int, list[int]]]:
         """Consecutive frames of [start, stop) with equal masks, at most `longest` at a time, with their key."""

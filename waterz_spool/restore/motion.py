@@ -6,6 +6,7 @@ frames alone, so that a result never depends on where a segment begins.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -74,7 +75,7 @@ class _Pyramid:
 
 
 class Motions:
-    """Motion between the frames of a clip, estimated when first asked for.
+    """Motion between the frames of a clip, estimated when first asked for; threads may share it.
 
     Args:
         clip: The clip.
@@ -83,15 +84,17 @@ class Motions:
 
     def __init__(self, clip: Clip, groups: MaskGroups) -> None:
         self._clip, self._groups = clip, groups
+        self._lock = threading.Lock()
         self._known: dict[int, Motion] = {}
         self._pyramids: OrderedDict[int, _Pyramid] = OrderedDict()
         self._shapes = _level_shapes(*clip.frames.shape[1:3])
 
     def between(self, frame: int) -> Motion:
         """Motion from a frame to the next one."""
-        if frame not in self._known:
-            self._known[frame] = _estimate(self._pyramid(frame), self._pyramid(frame + 1))
-        return self._known[frame]
+        with self._lock:
+            if frame not in self._known:
+                self._known[frame] = _estimate(self._pyramid(frame), self._pyramid(frame + 1))
+            return self._known[frame]
 
     def _pyramid(self, frame: int) -> _Pyramid:
         if frame not in self._pyramids:

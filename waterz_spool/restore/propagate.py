@@ -6,6 +6,7 @@ fit the surroundings, the result is the membrane.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from waterz_spool.restore.holes import Hole, hole
 from waterz_spool.restore.masks import MaskGroups
 from waterz_spool.restore.membrane import Membrane, fill_frames, round_to
 from waterz_spool.restore.motion import Motions
-from waterz_spool.restore.sources import Reach, Sources
+from waterz_spool.restore.sources import Reach, Seen, Sources
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -49,7 +50,6 @@ class _Work:
 
     clip: Clip
     groups: MaskGroups
-    sources: Sources
     out: NDArray[Any]
     tally: _Tally = field(default_factory=_Tally)
 
@@ -92,18 +92,19 @@ class PropagateRestorer:
         """
         groups = MaskGroups(clip.masks)
         sources = Sources(clip, groups, Motions(clip, groups), self._reach)
-        work = _Work(clip, groups, sources, clip.frames[clip.start : clip.stop].copy())
-        for key, frames in groups.runs(clip.start, clip.stop, _FRAMES_AT_ONCE):
-            check()
-            if groups.hidden(key).any():
-                _restore_run(work, key, frames)
+        work = _Work(clip, groups, clip.frames[clip.start : clip.stop].copy())
+        with ThreadPoolExecutor(self._threads) as pool:
+            for key, frames in groups.runs(clip.start, clip.stop, _FRAMES_AT_ONCE):
+                check()
+                if not groups.empty(key):
+                    collect = pool.map if self._threads > 1 else map
+                    _restore_run(work, key, frames, list(collect(sources.collect, frames)))
         return Restored(frames=work.out, confidence=work.tally.confidence())
 
 
-def _restore_run(work: _Work, key: int, frames: list[int]) -> None:
+def _restore_run(work: _Work, key: int, frames: list[int], seen: list[Seen]) -> None:
     """Restore frames that share one mask."""
     here = work.groups.cached("hole", key, hole)
-    seen = [work.sources.collect(frame) for frame in frames]
     spatial = fill_frames(work.groups.cached("membrane", key, Membrane), work.clip, frames)
     shown = [int(np.count_nonzero(what.has.ravel()[here.inside])) for what in seen]
     work.tally.hidden_px += len(frames) * len(here.inside)

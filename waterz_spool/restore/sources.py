@@ -5,6 +5,7 @@ Each source is sampled from its original frame, never from a restored one, so er
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,7 @@ class _Wanted:
 
 
 class Sources:
-    """Finds and collects sources for the frames of a clip.
+    """Finds and collects sources for the frames of a clip; threads may share it.
 
     Args:
         clip: The clip.
@@ -115,6 +116,7 @@ class Sources:
 
     def __init__(self, clip: Clip, groups: MaskGroups, motions: Motions, reach: Reach) -> None:
         self._clip, self._groups, self._motions, self._reach = clip, groups, motions, reach
+        self._lock = threading.Lock()
         self._rimmed: OrderedDict[int, Pixels] = OrderedDict()
 
     def collect(self, frame: int) -> Seen:
@@ -132,15 +134,19 @@ class Sources:
         """A frame whose rim of the mask repeats the known pixels beside it."""
         if self._groups.empty(self._groups.keys[frame]):
             return np.asarray(self._clip.frames[frame])
-        if frame not in self._rimmed:
-            rim, neighbour = self._hole(frame).rim
-            image: Pixels = self._clip.frames[frame].copy()
-            flat = image.reshape(-1, image.shape[2])
-            flat[rim] = flat[neighbour]
-            self._rimmed[frame] = image
-            while len(self._rimmed) > 2 * self._reach.frames:
-                self._rimmed.popitem(last=False)
-        return self._rimmed[frame]
+        with self._lock:
+            if frame not in self._rimmed:
+                self._rimmed[frame] = self._with_rim(frame)
+                while len(self._rimmed) > 2 * self._reach.frames:
+                    self._rimmed.popitem(last=False)
+            return self._rimmed[frame]
+
+    def _with_rim(self, frame: int) -> Pixels:
+        rim, neighbour = self._hole(frame).rim
+        image: Pixels = self._clip.frames[frame].copy()
+        flat = image.reshape(-1, image.shape[2])
+        flat[rim] = flat[neighbour]
+        return image
 
     def _walk(self, frame: int, direction: int) -> _Wanted:
         here = self._hole(frame)
