@@ -3,6 +3,7 @@
 Run from the root of the repository. No official weights are needed: synthetic ones are written on first use.
 
     python -m benchmarks.propainter_speed time                 # both pipelines, one process, one clip
+    python -m benchmarks.propainter_speed stages               # the same stage by stage, least of several tries
     python -m benchmarks.propainter_speed memory --raft-iter 1 # peak memory of 40 and 160 streamed frames
     python -m benchmarks.propainter_speed cuda                 # the table for one GPU (needs one)
 """
@@ -20,11 +21,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from propainter import reference, shot
+from propainter import deform, reference, shot
 from propainter.correlation import correlation_pyramid
+from propainter.effort import Effort
+from propainter.flow_completion import complete_bidirectional
+from propainter.generator import shrink_flows, shrink_masks
 from propainter.masks import dilate
+from propainter.options import Options
+from propainter.packed import pack
 from propainter.pipeline import Inpainter
-from propainter.windows import raft_clips
+from propainter.propagation import Flows
+from propainter.shot import hole_box
+from propainter.stages import WindowInput, encode_frames, flow_batch, generate
+from propainter.windows import raft_clips, window
 
 CACHE = Path(tempfile.gettempdir()) / "propainter-synthetic-weights"
 SPEC_GIB = {(720, 1280): "28 / 19 (50 frames), OOM / 25 (80)", (240, 320): "3 / 2 (50 frames), 4 / 3 (80)"}
@@ -135,6 +144,62 @@ def measure_lean_flow(net, clip, iters):
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+@torch.inference_mode()
+def measure_stages(options):
+    """Each stage of both pipelines on the same small input, alternating; the least of several tries counts.
+
+    For machines that are busy with other things: the least time is the one that was disturbed least.
+    """
+    height, width = options.size
+    net, count, mask = Inpainter.load(weights(), device="cpu"), 6, dilate(hole(height, width), 4)
+    clip = np.stack(list(frames(2 * count, height, width)))
+    ctx = reference.Context(net.models, Options(raft_iter=options.raft_iter), net.device, net.dtype)
+    video, effort = reference.to_video(clip, net.device), Effort(net.device)
+    masks = torch.from_numpy(np.stack([mask] * len(clip))).float()[:, None]
+    flows = Flows(*(torch.rand(len(clip) - 1, 2, height, width) * 3 for _ in range(2)))
+    sides = tuple(flow[: count - 1].split(1) for flow in flows)
+    view = window(5, len(clip), Options())
+    near = Flows(*(flow[view.start : view.stop - 1] for flow in flows))
+
+    def fresh_window():  # what the default pipeline computes for a window: 5 new frames, the others are cached
+        packed = [pack(video[t : t + 1], masks[t : t + 1]) for t in range(5)]
+        encode_frames(net.models.generator, packed, [mask] * 5, effort=effort)
+        boxes = [hole_box(mask)] * (view.stop - view.start)
+        small = shrink_masks(masks[view.start : view.stop], masks[view.start : view.stop])
+        features = cached[: view.stop - view.start]
+        found = WindowInput(features, cached[view.stop - view.start :], shrink_flows(near), small, boxes)
+        generate(net.models.generator, found, effort=effort)
+
+    def published_window():
+        net.models.generator(video[view.ids], near, masks[view.ids], masks[view.ids], local=view.stop - view.start)
+
+    def completion():
+        complete_bidirectional(net.models.completion, sides, masks[:count].split(1))
+
+    cached = net.models.generator.encoder(torch.cat((video[view.ids], masks[view.ids], masks[view.ids]), dim=1))
+    stages = {
+        "flow, 5 pairs": (
+            lambda: reference.flow_stage(video[:count], ctx),
+            lambda: flow_batch(net.models.raft, list(clip[:count]), None, iters=options.raft_iter, effort=effort),
+        ),
+        "completion, 5 flows": (lambda: complete_bidirectional(net.models.completion, sides, masks[:count].split(1)),)
+        * 2,
+        f"window, {len(view.ids)} frames": (published_window, fresh_window),
+    }
+    for name, (published, ours) in stages.items():
+        least = [[1e9, 1e9], [1e9, 1e9]]
+        for _ in range(options.repeat):
+            for index, (call, variant) in enumerate(((published, "torchvision"), (ours, "torch"))):
+                wall, cpu = time.perf_counter(), time.process_time()
+                with deform.using(variant):
+                    call()
+                spent = (time.perf_counter() - wall, time.process_time() - cpu)
+                least[index] = [min(a, b) for a, b in zip(least[index], spent, strict=True)]
+        (wall_r, cpu_r), (wall_d, cpu_d) = least
+        print(f"{name:22s} wall {wall_r:6.2f} -> {wall_d:6.2f} s ({wall_d / wall_r:.3f})", end="   ")
+        print(f"cpu {cpu_r:6.2f} -> {cpu_d:6.2f} s ({cpu_d / cpu_r:.3f})", flush=True)
+
+
 def stream_once(options):
     """Stream ``frames`` frames and print peak memory; runs in a process of its own."""
     height, width = options.size
@@ -198,10 +263,11 @@ def measure_cuda(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("time", "memory", "cuda", "stream"))
+    parser.add_argument("what", choices=("time", "stages", "memory", "cuda", "stream"))
     parser.add_argument("--size", type=int, nargs=2, default=(240, 432), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--frames", type=int, default=None)
     parser.add_argument("--lengths", type=int, nargs="+", default=(40, 160))
+    parser.add_argument("--repeat", type=int, default=4, help="tries per stage")
     parser.add_argument("--raft-iter", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
@@ -210,7 +276,13 @@ def main():
     options = parser.parse_args()
     options.frames = options.frames or (60 if options.what == "cuda" else 20)
     torch.set_num_threads(options.threads)
-    run = {"time": measure_time, "memory": measure_memory, "cuda": measure_cuda, "stream": stream_once}
+    run = {
+        "time": measure_time,
+        "stages": measure_stages,
+        "memory": measure_memory,
+        "cuda": measure_cuda,
+        "stream": stream_once,
+    }
     run[options.what](options)
 
 

@@ -199,7 +199,7 @@ class Shot:
             references=torch.cat(features[local:]) if references else features[0][:0],
             flows=Flows(*(torch.cat(side).to(effort.device) for side in zip(*flows, strict=True))),
             masks=masks.to(effort.device),
-            boxes=[_hole_box(self.data.holes[t]) for t in range(start, stop)],
+            boxes=[hole_box(self.data.holes[t]) for t in range(start, stop)],
         )
         made = generate(self.ladder.models.generator, near, effort=effort)
         for pixels in made:  # only after the whole window succeeded: a repeated stage must not add twice
@@ -231,7 +231,7 @@ class Shot:
         if t < self.given:
             return
         if t not in self.data.canvases:
-            whole = _hole_box(self.data.holes[t])
+            whole = hole_box(self.data.holes[t])
             shape = (whole.bottom - whole.top, whole.right - whole.left)
             self.data.canvases[t] = Canvas(whole, torch.zeros(3, *shape), torch.zeros(shape))
         canvas = self.data.canvases[t]
@@ -288,7 +288,7 @@ def window_weight(distance: int, *, between: bool) -> float:
     return 2 / 3 if distance == 0 and between else 1.0
 
 
-def _hole_box(hole: NDArray[np.bool_]) -> Box | None:
+def hole_box(hole: NDArray[np.bool_]) -> Box | None:
     """Bounding box of a hole, None when empty."""
     rows, columns = hole.any(1).nonzero()[0], hole.any(0).nonzero()[0]
     if len(rows) == 0:
