@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from waterz_spool.errors import SetupError, WaterzError
@@ -11,6 +13,20 @@ from waterz_spool.errors import SetupError, WaterzError
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends by SystemExit."""
+    try:
+        code = _run(arguments)
+    except KeyboardInterrupt:
+        code = 130
+    except WaterzError as error:
+        code = _report(error, error)
+    except ImportError as error:
+        code = _report(_import_cure(error), error)
+    except OSError as error:
+        code = _report(_file_error(error), error)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     import click
 
     from waterz_spool.cli import commands
@@ -18,24 +34,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = commands.main(args=arguments, prog_name="waterz-spool", standalone_mode=False)
     except click.exceptions.Exit as exit_:
-        code = exit_.exit_code
+        return exit_.exit_code
     except click.Abort:
-        code = 130
+        return 130
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
-    except WaterzError as error:
-        code = _report(error)
-    except ImportError as error:
-        code = _report(_import_cure(error))
-    sys.exit(code if isinstance(code, int) else 0)
+        return error.exit_code
+    return code if isinstance(code, int) else 0
 
 
-def _report(error: WaterzError) -> int:
+def _report(error: WaterzError, cause: Exception) -> int:
     if os.environ.get("WATERZ_DEBUG") == "1":
-        raise error
+        traceback.print_exception(cause)
     sys.stderr.write(f"error: {error}\n")
     return error.exit_code
+
+
+def _file_error(error: OSError) -> WaterzError:
+    """What the system refused, where, and the usual cure."""
+    cures = {
+        errno.ENOSPC: "make room, or name another folder with --spool",
+        errno.EDQUOT: "make room in your quota, or name another folder with --spool",
+        errno.EROFS: "name a folder that can be written with --spool",
+        errno.EACCES: "check who may read and write there",
+        errno.EPERM: "check who may read and write there, and that the file system has hard links",
+        errno.ENOTDIR: "a file lies where a folder is needed",
+    }
+    what = error.strerror or type(error).__name__
+    return SetupError(
+        f"the system says: {what}", where=str(error.filename or ""), todo=cures.get(error.errno or 0, "check the path")
+    )
 
 
 def _import_cure(error: ImportError) -> WaterzError:

@@ -272,7 +272,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"cannot read the config file: {error.strerror}", where=str(path), todo="check the path"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"config file is not valid YAML: {error}", where=str(path), todo=_EXAMPLE) from error
     if tree is None:
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -39,6 +39,11 @@ class Settings:
     def spool_root(self) -> Path:
         """The chosen spool, else the private one of this user."""
         return self.chosen_spool() or private_spool()
+
+    def emit_each(self, items: Sequence[tuple[Any, str]]) -> None:
+        """Print several things: as JSON one document, an array unless there is exactly one."""
+        data = [item for item, _ in items]
+        self.emit(data[0] if len(data) == 1 else data, "\n".join(text for _, text in items))
 
     def emit(self, data: Any, text: str) -> None:
         """Print data as JSON when asked, else the text."""

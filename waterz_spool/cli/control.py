@@ -20,9 +20,16 @@ from waterz_spool.spool import Spool
 def retry_command(settings: Settings, name: str) -> None:
     """Grant a failed job (JOB) or one task (JOB/52) another round of attempts."""
     job_name, task = split_task(name)
+    granted = []
     for job in find_jobs(settings, job_name):
+        tasks = job.state().tasks
+        if task is not None and not any(each.task == task for each in tasks):
+            raise UsageError(f"the job has no task {task}", where=job.id, todo="waterz-spool status --segments")
+        if not any(each.kind == "dead" for each in tasks if task in (None, each.task)):
+            raise UsageError("nothing has failed there", where=job.id, todo=f"waterz-spool explain {job.id}")
         job.retry(task)
-        settings.emit({"job": job.id, "retry": task}, f"{job.id}: granted another round")
+        granted.append(({"job": job.id, "retry": task}, f"{job.id}: granted another round"))
+    settings.emit_each(granted)
 
 
 def _control(
@@ -36,10 +43,12 @@ def _control(
             spool_wide(Spool.open(settings.spool_root()))
             settings.emit({name: "spool"}, f"{name}: the whole spool")
             return
+        done = []
         for each in find_jobs(settings, job):
             if job == "all" and each.state().terminal:
                 continue
-            settings.emit({"job": each.id, name: (text := act(each))}, f"{each.id}: {text}")
+            done.append(({"job": each.id, name: (text := act(each))}, f"{each.id}: {text}"))
+        settings.emit_each(done)
 
     return command
 
@@ -92,12 +101,13 @@ def finalize_command(settings: Settings, job: str) -> None:
 @shared_options
 def verify_command(settings: Settings, job: str) -> None:
     """Check every record and file of a job against the protocol's invariants."""
-    broken = 0
+    broken, checked = 0, []
     for each in find_jobs(settings, job):
         violations = each.verify()
         broken += len(violations)
         lines = [f"{each.id}: {violation}" for violation in violations] or [f"{each.id}: all invariants hold"]
-        settings.emit({"job": each.id, "violations": [str(violation) for violation in violations]}, "\n".join(lines))
+        checked.append(({"job": each.id, "violations": [str(violation) for violation in violations]}, "\n".join(lines)))
+    settings.emit_each(checked)
     if broken:
         raise VerificationError(
             f"{broken} invariants are violated", todo="do not trust this job; submit the video again"

@@ -20,7 +20,7 @@ def split_task(name: str) -> tuple[str, int | str | None]:
     job, _, task = name.partition("/")
     if task in ("", "prep", "final"):
         return job, task or None
-    if not task.isdigit():
+    if not (task.isascii() and task.isdigit()):
         raise UsageError("a task is a segment number, prep or final", where=name, todo="for example last/52")
     return job, int(task)
 
@@ -37,12 +37,13 @@ def status_command(settings: Settings, job: str | None, segments: bool) -> None:
     if not found:
         settings.emit([], "no jobs in this spool")
     elif segments:
-        for each, state in found:
-            rows = status.segment_rows(each, state)
-            data = [dict(zip((name.lower() for name in status.SEGMENT_COLUMNS), line, strict=True)) for line in rows]
-            settings.emit(
-                {"job": each.id, "segments": data}, f"{each.id}\n{status.table(status.SEGMENT_COLUMNS, rows)}"
-            )
+        tables = [(each, status.segment_rows(each, state)) for each, state in found]
+        names = [name.lower() for name in status.SEGMENT_COLUMNS]
+        data = [
+            {"job": each.id, "segments": [dict(zip(names, row, strict=True)) for row in rows]} for each, rows in tables
+        ]
+        text = "\n".join(f"{each.id}\n{status.table(status.SEGMENT_COLUMNS, rows)}" for each, rows in tables)
+        settings.emit(data if len(data) > 1 else data[0], text)
     else:
         rows = [] if settings.as_json else [status.row(each, state) for each, state in found]
         settings.emit([status.summary(each) for each, _ in found], status.table(status.JOB_COLUMNS, rows))
@@ -56,10 +57,13 @@ def explain_command(settings: Settings, name: str) -> None:
     from waterz_spool.report.explain import explain_job, explain_task
 
     job_name, wanted = split_task(name)
-    job = Spool.open(settings.spool_root()).job(job_name)
+    spool = Spool.open(settings.spool_root())
+    job = spool.job(job_name)
     state = job.state()
     if wanted is None:
         lines = explain_job(job, state)
+        if spool.paused and not state.terminal:
+            lines = ["the whole spool is paused; waterz-spool resume"]
     else:
         task = next((task for task in state.tasks if task.task == wanted), None)
         if task is None:

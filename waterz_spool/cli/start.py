@@ -15,7 +15,7 @@ import click
 from waterz_spool.cli.context import Settings, on_terminal, private_spool, shared_options
 from waterz_spool.cli.sbatch import SubmitCommand, sbatch_arguments
 from waterz_spool.config import Config
-from waterz_spool.errors import JobFailedError, UsageError, WaterzError
+from waterz_spool.errors import InputError, JobFailedError, NoOverlayError, UsageError, WaterzError
 
 _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
@@ -136,14 +136,16 @@ def run_command(settings: Settings, videos: tuple[Path, ...], keep: bool, requeu
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
     failures: list[WaterzError] = []
+    results = []
     for video in videos:
         try:
-            _run_one(settings, video, order, config, keep=keep, requeue=requeue)
+            results.append(_run_one(settings, video, order, config, keep=keep, requeue=requeue))
         except WaterzError as error:
             if len(videos) == 1:
                 raise
             failures.append(error)
             click.echo(f"error: {video}: {error}", err=True)
+    settings.emit_each(results)
     if failures:
         raise JobFailedError(f"{len(failures)} of {len(videos)} videos failed", todo="see the errors above")
 
@@ -162,12 +164,16 @@ def _come_back(stop: Interrupted, *, useful: bool) -> None:
         click.echo("queued again by Slurm, to go on where this stopped", err=True)
 
 
-def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, keep: bool, requeue: bool) -> None:
+def _run_one(
+    settings: Settings, video: Path, order: Any, config: Config, *, keep: bool, requeue: bool
+) -> tuple[object, str]:
+    """Run one video; returns what to print."""
     from waterz_spool.launch.follow import Progress, result_path, run_local
     from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers, visible_gpus
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
     from waterz_spool.report.status import summary
+    from waterz_spool.stages.request import decode_request
 
     if config.restore.engine == "propainter":
         from waterz_spool.restore.propainter import require_weights
@@ -176,8 +182,8 @@ def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, kee
     shared = settings.chosen_spool()
     spool = open_or_create(shared or private_spool(), config)
     job = submit(spool, video, order, config, base=Path.cwd())
-    if job.state().state == "failed":
-        job.retry(None)
+    if spool.paused:
+        raise UsageError("the whole spool is paused", where=str(spool.root), todo="waterz-spool resume")
     if job.state().paused:
         job.resume()
     gpus = visible_gpus() if config.restore.engine in ("auto", "propainter") else ()
@@ -186,18 +192,27 @@ def _run_one(settings: Settings, video: Path, order: Any, config: Config, *, kee
     workers = LocalWorkers(
         spool.root, [job.id], count=count, threads=threads, gpus=gpus, config_file=settings.config_file
     )
-    done = _done(job)
+    done, mine = _done(job), shared is None and not keep
+    output = decode_request(job.request()).output
     try:
         with _interruptible():
             run_local(job, workers, Progress(terminal=on_terminal()))
+        printed = summary(job), f"{result_path(job)}"
     except Interrupted as stop:
         if requeue:
             _come_back(stop, useful=_done(job) > done)
         raise
-    path = result_path(job)
-    settings.emit(summary(job), f"{path}")
-    if shared is None and not keep:
+    except FileNotFoundError:
+        if mine and Path(output).exists():  # the same command at the same time was first, and has tidied up
+            return {"job": job.id, "output": output}, output
+        raise
+    except (UsageError, NoOverlayError, InputError):
+        if mine:  # no further attempt can succeed: leave no copy of the source behind
+            spool.clean(older_than_s=0.0, states=("failed",), jobs=[job.id], dry_run=False)
+        raise
+    if mine:
         spool.clean(older_than_s=0.0, states=("done",), jobs=[job.id], dry_run=False)
+    return printed
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -246,11 +261,8 @@ def submit_command(settings: Settings, videos: tuple[Path, ...], workers: int | 
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
     spool = open_or_create(settings.spool_root(), config)
-    jobs = []
-    for video in videos:
-        job = submit(spool, video, order, config, base=Path.cwd())
-        jobs.append(job)
-        settings.emit(summary(job), job.id)
+    jobs = [submit(spool, video, order, config, base=Path.cwd()) for video in videos]
+    settings.emit_each([(summary(job), job.id) for job in jobs])
     watch = _launch(settings, spool, config, workers, [job.id for job in jobs]) if workers else None
     if wait:
         with _interruptible():

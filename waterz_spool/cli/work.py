@@ -117,7 +117,8 @@ def _start_logging(*, quiet: bool = False) -> None:
     """Everything goes to the logs of the tasks; the terminal or the scheduler's log gets it unless quiet."""
     logging.getLogger("waterz_spool").setLevel(logging.INFO)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger().handlers[0].setLevel(logging.WARNING if quiet else logging.DEBUG)
+    if quiet:  # failures of tasks are recorded in the job, and told by who asked for it
+        logging.getLogger().handlers[0].addFilter(lambda record: record.levelno == logging.WARNING)
 
 
 @click.command("watch", cls=SbatchCommand)

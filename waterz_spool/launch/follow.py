@@ -19,9 +19,11 @@ from waterz_spool.errors import (
 from waterz_spool.launch.local import LocalWorkers
 from waterz_spool.report.status import one_line
 from waterz_spool.spool import Job, JobState
+from waterz_spool.stages.finalize import publish
 
 POLL_S = 0.4
 PLAIN_LINE_S = 30.0
+PUBLISH_S = 2.0
 
 _BY_CODE: dict[int, type[WaterzError]] = {
     error.exit_code: error for error in (UsageError, NoOverlayError, InputError, VerificationError, SetupError)
@@ -75,9 +77,11 @@ def follow(
 
     Raises:
         WaterzError: The job failed or was cancelled, with the exit code of its reason.
+        OSError: The result cannot be published from here.
         TimeoutError: The time is over.
     """
     begun = time.monotonic()
+    undone_since = None
     try:
         while True:
             state = job.state()
@@ -86,6 +90,11 @@ def follow(
             if state.terminal and (state.published or state.state != "done"):
                 raise_if_failed(job, state)
                 return state
+            if state.state == "done":
+                undone_since = undone_since or time.monotonic()
+                if time.monotonic() - undone_since >= PUBLISH_S:
+                    publish(job)  # decided, and whoever decided it is gone: anyone may do the last step
+                    continue
             if timeout_s is not None and time.monotonic() - begun > timeout_s:
                 raise TimeoutError(f"job {job.id} did not end within {timeout_s:g} s")
             tend()
@@ -119,7 +128,7 @@ def run_local(job: Job, workers: LocalWorkers, progress: Progress | None = None)
 def raise_if_failed(job: Job, state: JobState) -> None:
     """Turn a failed or cancelled job into the error of its first reason."""
     if state.state == "cancelled":
-        raise JobFailedError("the job was cancelled", where=job.id)
+        raise JobFailedError("the job was cancelled", where=job.id, todo="run or submit the video again")
     if state.state != "failed":
         return
     reason = state.reasons[-1] if state.reasons else None

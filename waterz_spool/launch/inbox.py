@@ -121,7 +121,7 @@ class Watcher:
         try:
             order = Order(output=f"{self._spool.outbox}/")
             job = submit(self._spool, path, order, self._config, may_exist=True)
-        except (WaterzError, OSError) as error:
+        except (WaterzError, OSError, ValueError) as error:
             log.error("inbox: %s: %s", name, error)
             self._refused[name] = (look.size, look.mtime_ns)
             return None

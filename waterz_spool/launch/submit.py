@@ -5,12 +5,15 @@ Nothing is decoded here, so a login node stays idle; prepare is a task that any 
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -21,8 +24,9 @@ from waterz_spool.launch.tracksfile import PARTS, check_tracks, combined
 from waterz_spool.spool import Budget, Job, Spool
 from waterz_spool.stages.asked import check_request
 from waterz_spool.stages.detectors import pinned_weights
+from waterz_spool.stages.finalize import publish
 from waterz_spool.stages.overlays import PICTURES, read_picture
-from waterz_spool.stages.request import DisplayBox, JobRequest, encode_request, fingerprint, output_path
+from waterz_spool.stages.request import DisplayBox, JobRequest, decode_request, encode_request, fingerprint, output_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +76,17 @@ def submit(
     request = _request(video, order, config, base, spool.root)
     mark = fingerprint(request, video, order.mask, *((order.tracks / name for name in PARTS) if order.tracks else ()))
     if known := find(spool, mark):
+        _bring_back(known, may_exist=may_exist)
         return known
     output = Path(request.output)
     if output.exists() and not (may_exist or config.output.overwrite):
-        raise UsageError(
-            "the output exists already", where=str(output), todo="choose another name with -o, or --overwrite"
-        )
+        raise _exists(output)
+    _check_folder(output)
     check_request(request, video, order.mask)
     budget = Budget(
         failed=config.spool.failed_budget, lost=config.spool.lost_budget, lost_hosts=config.spool.lost_hosts
     )
-    job_id = new_job_id(video.stem, mark)
+    job_id = new_job_id(spool, video.stem, mark)
     with tempfile.TemporaryDirectory(prefix="waterz-") as folder:
         attachments = {}
         if order.mask:
@@ -99,16 +103,61 @@ def submit(
         )
 
 
-def new_job_id(name: str, mark: str) -> str:
-    """An id that people can read and that ends with the work's fingerprint: 20261122-talk-7f3a91c2."""
+def new_job_id(spool: Spool, name: str, mark: str) -> str:
+    """An id that people can read and that ends with the work's fingerprint: 20261122-talk-7f3a91c2.
+
+    After a cancelled job of the same fingerprint it gets a number: what is cancelled never comes back.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "video"
-    return f"{time.strftime('%Y%m%d', time.gmtime())}-{slug}-{mark}"
+    earlier = len(_same(spool, mark))
+    return f"{time.strftime('%Y%m%d', time.gmtime())}-{slug}-{mark}" + (f"-{earlier + 1}" if earlier else "")
 
 
 def find(spool: Spool, mark: str) -> Job | None:
     """The job whose id ends with this fingerprint, unless it was cancelled."""
-    found = [job for job in spool.jobs() if job.id.endswith(f"-{mark}")]
-    return next((job for job in reversed(found) if job.state().state != "cancelled"), None)
+    return next((job for job in reversed(_same(spool, mark)) if job.state().state != "cancelled"), None)
+
+
+def _same(spool: Spool, mark: str) -> list[Job]:
+    return [job for job in spool.jobs() if re.search(rf"-{mark}(-\d+)?$", job.id)]
+
+
+def _bring_back(job: Job, *, may_exist: bool) -> None:
+    """What submitting the same work again means: a failed job gets another round, a lost result is published again.
+
+    Raises:
+        UsageError: Another file lies where the result was.
+    """
+    state = job.state()
+    if state.state == "failed":
+        job.retry(None)
+    record = job.published() if state.state == "done" else None
+    if record is None:
+        return
+    path = Path(record.path)
+    if not path.exists():
+        publish(job)
+    elif not may_exist and hashlib.file_digest(path.open("rb"), "sha256").hexdigest() != record.sha256:
+        if not decode_request(job.request()).config.output.overwrite:
+            raise _exists(path)
+        publish(job)
+
+
+def _exists(path: Path) -> UsageError:
+    return UsageError("the output exists already", where=str(path), todo="choose another name with -o, or --overwrite")
+
+
+def _check_folder(output: Path) -> None:
+    """Refuse at once a place that the result can never take.
+
+    Raises:
+        UsageError: The name is too long, or its folder cannot be made or written.
+    """
+    if len(os.fsencode(output.name)) > 255:
+        raise UsageError("the output's name is too long", where=output.name, todo="choose a shorter one with -o")
+    folder = next(parent for parent in output.parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError("the output's folder cannot be written", where=str(folder), todo="choose another with -o")
 
 
 def _request(video: Path, order: Order, config: Config, base: Path | None, root: Path) -> JobRequest:
@@ -140,10 +189,23 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
 def _check_files(video: Path, order: Order) -> None:
     if not video.is_file():
         raise InputError("no such video file", where=str(video), todo="check the path")
+    try:
+        str(video.resolve()).encode()
+    except UnicodeEncodeError as error:
+        raise InputError("the file's name is not UTF-8", where=repr(str(video)), todo="rename it") from error
+    if not all(_is_box(box) for box in (*order.boxes, *order.limits)):
+        raise UsageError("a box is four whole numbers x, y, width, height, none negative", where=str(order.boxes))
+    if not all(time is None or 0 <= time < float("inf") for time in (order.from_s, order.to_s)):
+        raise UsageError("times are seconds from the start", where=f"from {order.from_s} to {order.to_s}")
     if order.tracks is not None:
         check_tracks(order.tracks, video)
     if order.mask is not None and not order.mask.exists():
         raise InputError("no such mask", where=str(order.mask), todo="check the path")
+
+
+def _is_box(box: Any) -> bool:
+    numbers = isinstance(box, tuple | list) and len(box) == 4 and all(isinstance(value, int) for value in box)
+    return numbers and min(box) >= 0 and box[2] > 0 and box[3] > 0
 
 
 def _mask_name(mask: Path | None) -> str:
@@ -159,12 +221,20 @@ def _pinnable(mask: Path, folder: Path) -> Path:
     """One file that holds the mask: the file itself, or a lossless video of a folder's pictures."""
     if mask.is_file():
         return mask
-    pictures = sorted(path for path in mask.iterdir() if path.suffix.lower() in PICTURES)
+    if not mask.is_dir():
+        raise InputError("the mask is neither a file nor a folder", where=str(mask), todo="give a PNG or a mask video")
+    pictures = sorted((path for path in mask.iterdir() if path.suffix.lower() in PICTURES), key=_by_number)
     if not pictures:
         raise InputError("the mask folder holds no pictures", where=str(mask), todo="give PNG files, one per frame")
     out = folder / "mask.mkv"
     _write_masks(pictures, out)
     return out
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """Names in the order people count: 2.png before 10.png."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _write_masks(pictures: Sequence[Path], out: Path) -> None:

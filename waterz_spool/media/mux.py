@@ -212,5 +212,7 @@ def cannot_hold(container: str, what: str) -> InputError:
     """The error for what a container has no place for."""
     other = ".mp4 or .mov, or remove it first" if container.startswith("mkv") else ".mkv"
     return InputError(
-        f".{container} cannot hold {what}", where=f"output .{container}", todo=f"give an output in {other}, or leave a stream out with --drop N"
+        f".{container} cannot hold {what}",
+        where=f"output .{container}",
+        todo=f"give an output in {other}, or leave a stream out with --drop N",
     )

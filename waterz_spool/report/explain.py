@@ -5,6 +5,8 @@ from __future__ import annotations
 from waterz_spool.report.status import clock, printable, speed, worker_name
 from waterz_spool.spool import Job, JobState, TaskState
 
+_SAMPLE = 50
+
 
 def explain_job(job: Job, state: JobState) -> list[str]:
     """Lines that say what a job waits for."""
@@ -38,8 +40,16 @@ def _moving(job: Job, state: JobState) -> list[str]:
         return [
             f"waiting for a worker: {ready} tasks are ready and nobody works",
             "start one: waterz-spool worker --drain, on any machine that mounts the spool",
+            *_handed_back(job, state),
         ]
     return ["waiting: nothing is ready yet"]
+
+
+def _handed_back(job: Job, state: JobState) -> list[str]:
+    """Why the tasks that are ready again were handed back, each reason once."""
+    ends = [job.log.end(task.task, task.attempt) for task in state.tasks if task.kind == "ready" and task.released]
+    reasons = {printable(end.why) for end in ends[:_SAMPLE] if end is not None and end.kind == "released" and end.why}
+    return [f"handed back before: {reason}" for reason in sorted(reasons)]
 
 
 def explain_task(job: Job, state: JobState, task: TaskState) -> list[str]:

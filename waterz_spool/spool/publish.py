@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,12 +104,15 @@ class Publisher:
     @contextlib.contextmanager
     def _staged(self, result: Path, ref: FileRef, target: Path) -> Iterator[Path]:
         """The result under a hidden name beside the target: a link, or a durable verified copy."""
-        part = target.parent / f".{target.name[:100]}.{self._tokens()}.part"
+        stem = os.fsencode(target.name)[:100].decode("utf-8", "ignore")  # names are limited in bytes
+        part = target.parent / f".{stem}.{self._tokens()}.part"
         try:
             try:
                 self._ops.link(result, part)
             except OSError:
                 self._ops.copy(result, part)
+                if self._ops.is_real:
+                    part.chmod(result.stat().st_mode & 0o777)  # as a link would have, not as files of the spool
                 hit("publish_copied")
                 if self._ops.digest(part) != (ref.bytes, ref.sha256):
                     raise VerificationError("the copy differs from the result", where=str(part)) from None

@@ -104,13 +104,22 @@ class FoundOverlay:
 
 
 class VideoOverlay:
-    """A mask video: one mask per frame of the source, as many frames, of the same size."""
+    """A mask video: one mask per frame of the source, as many frames, of the same size.
+
+    Args:
+        path: The mask video.
+        info: The source's facts.
+        start: First frame in which the masks hold.
+        stop: One past the last; None is the end of the video.
+    """
 
     source = "mask"
 
-    def __init__(self, path: Path, info: VideoInfo) -> None:
+    def __init__(self, path: Path, info: VideoInfo, *, start: int = 0, stop: int | None = None) -> None:
         self._path = path
         self._info = info
+        self._start = start
+        self._stop = stop
 
     def tracks(self, frame_count: int) -> list[OverlayTrack]:
         """Tracks of everything in the mask video."""
@@ -134,6 +143,8 @@ class VideoOverlay:
             if count > frame_count:
                 break
             mask = _upright_to_coded(binary(media.planes(frame)[0] >= half), self._info, self._path)
+            if frame.index < self._start or (self._stop is not None and frame.index >= self._stop):
+                mask = np.zeros_like(mask)
             previous = previous if previous is not None and np.array_equal(mask, previous) else mask
             yield previous
         if count != frame_count:
@@ -188,12 +199,13 @@ def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
     Raises:
         InputError: Unreadable, or it masks nothing.
     """
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
     if picture is None:
         raise InputError(
             "the mask picture cannot be read", where=str(path), todo="give a PNG, white where the overlay is"
         )
-    half = np.iinfo(picture.dtype).max / 2 if np.issubdtype(picture.dtype, np.integer) else 0.5
+    integer = np.issubdtype(picture.dtype, np.integer) and picture.max() > 1  # 0 and 1 is a mask, too
+    half = np.iinfo(picture.dtype).max / 2 if integer else 0.5
     if picture.ndim == 3 and picture.shape[2] == 4 and picture[..., 3].min() < half:
         picture = picture[..., 3]
     mask = binary(picture.max(axis=2) > half if picture.ndim == 3 else picture > half)

@@ -181,7 +181,7 @@ def _given(request: JobRequest, info: VideoInfo, mask: Path | None, pts: tuple[i
     if mask is not None and mask.suffix.lower() in PICTURES:
         return picture_overlay(mask, info, start=start, stop=stop)
     if mask is not None:
-        return VideoOverlay(mask, info)
+        return VideoOverlay(mask, info, start=start, stop=stop)
     if request.boxes:
         return boxes_overlay(request.boxes, info, start=start, stop=stop)
     return None

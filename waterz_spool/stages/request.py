@@ -108,7 +108,7 @@ def output_path(source: Path, template: str, *, base: Path | None = None) -> Pat
     unknown = set(re.findall(r"\{([^{}]*)\}", text)) - {"stem", "ext"}
     if unknown:
         raise UsageError(f"unknown placeholder {{{min(unknown)}}}", where=template, todo="use {stem} and {ext}")
-    path = base / text.replace("{stem}", source.stem).replace("{ext}", extension)
+    path = base / re.sub(r"\{(stem|ext)\}", lambda found: {"stem": source.stem, "ext": extension}[found[1]], text)
     if not path.suffix:
         path = path.with_name(f"{path.name}.{extension}")
     if path.resolve() == source.resolve():

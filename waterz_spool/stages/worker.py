@@ -131,14 +131,15 @@ class Worker:
                     retry=isinstance(error, SetupError | DamagedRecordError | JobFailedError),
                 )
             except Exception as error:  # the one broad catch: any failure of a task becomes its recorded outcome
-                log.error("%s", traceback.format_exc())
                 self._unexpected(claim, error)
 
     def _unexpected(self, claim: Claim, error: Exception) -> None:
         if getattr(error, "errno", None) in _NO_SPACE:
+            log.warning("no space left in %s: trying again in %.0f s", claim.job.path, _NO_SPACE_WAIT_S)
             claim.released("no space left in the spool")
             self.stop.wait(_NO_SPACE_WAIT_S)
         else:
+            log.error("%s", traceback.format_exc())
             claim.failed(f"{type(error).__name__}: {error}", rc=1)
 
     def _stage(self, claim: Claim) -> None:
@@ -148,11 +149,11 @@ class Worker:
 
             claim.done([], prepare(claim, check))
         elif claim.task == "final":
-            from waterz_spool.stages.finalize import finalize, publish
+            from waterz_spool.stages.finalize import finalize
 
-            made = finalize(claim, check)
-            if made and claim.done([made[0]], made[1]):
-                publish(claim.job)
+            if made := finalize(claim, check):
+                claim.done([made[0]], made[1])
+                self._publish_pending()
         else:
             from waterz_spool.stages.segment import process_segment
 
