@@ -173,7 +173,7 @@ def inside(frames: Sequence[NDArray[Any]], *, bits: int, box: Box) -> Mask | Non
 
 def _why_nothing(rejected: list[Rejected]) -> str:
     if any(item.reason == _STATIC for item in rejected):
-        return "the camera seems to stand still, so that an overlay looks like the scene"
+        return "the camera seems to stand still, so that an overlay looks like the scene; YOLO weights would tell"
     return "nothing stays in place while the picture moves"
 
 

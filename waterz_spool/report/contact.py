@@ -113,7 +113,7 @@ def _drawn(sheet: Sheet, index: int, picture: Picture) -> Picture:
         if track.start <= index < track.stop:
             colour = _COLOURS[number % len(_COLOURS)]
             x, y, w, h = (round(value * scale) for value in track.box)
-            cv2.rectangle(image, (x - 1, y + 19), (x + w, y + h + 20), colour, 1)
+            cv2.rectangle(image, (x - 1, y + 19), (x + w, y + h + 20), colour, 2)
             words.append(f"#{number + 1} {track.words}".rstrip())
     cv2.putText(image, "  ".join(words), (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (235, 235, 235), 1, cv2.LINE_AA)
     return np.asarray(image, np.uint8)
