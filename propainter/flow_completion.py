@@ -6,8 +6,7 @@ Licence of the weights (recurrent_flow_completion.pth): NTU S-Lab License 1.0, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -59,24 +58,32 @@ class SecondOrderPropagation(nn.Module):
         self.fusion = nn.Conv2d(2 * CHANNELS, CHANNELS, 1)
 
     def forward(self, steps: list[Tensor]) -> Iterator[Tensor]:
-        """Features [N,128,h,w] in time order to the same."""
-        backward = self._sweep("backward_", steps[::-1], [(s,) for s in steps[::-1]])[::-1]
-        forward = self._sweep("forward_", steps, list(zip(steps, backward, strict=True)))
-        for step, b, f in zip(steps, backward, forward, strict=True):
+        """Features [N,128,h,w] in time order to the same; ``steps`` is emptied on the way, to free memory early."""
+        backward = list(self._sweep("backward_", ((s, (s,)) for s in reversed(steps))))  # t = T-1 first
+        steps.reverse()
+        held: list[tuple[Tensor, Tensor]] = []
+
+        def both() -> Iterator[tuple[Tensor, tuple[Tensor, ...]]]:
+            while steps:
+                held.append((steps.pop(), backward.pop()))
+                yield held[-1][0], held[-1]
+
+        for f in self._sweep("forward_", both()):
+            step, b = held.pop()
             yield self.fusion(torch.cat((b, f), dim=1)) + step
 
-    def _sweep(self, direction: str, steps: list[Tensor], seen: list[tuple[Tensor, ...]]) -> list[Tensor]:
-        """One direction, in the order of ``steps``; ``seen`` is what the backbone gets beside the state."""
+    def _sweep(self, direction: str, steps: Iterable[tuple[Tensor, tuple[Tensor, ...]]]) -> Iterator[Tensor]:
+        """One direction, in the order given: pairs of a feature and what the backbone gets beside the state."""
         align, backbone = self.deform_align[direction], self.backbone[direction]
-        zero = torch.zeros_like(steps[0])
-        out: list[Tensor] = []
-        for step, beside in zip(steps, seen, strict=True):
-            p = zero
-            if out:
-                n1, n2 = out[-1], out[-2] if len(out) > 1 else zero
+        n1: Tensor | None = None  # output one step back
+        n2: Tensor | None = None  # two steps back
+        for step, beside in steps:
+            p = zero = torch.zeros_like(step)
+            if n1 is not None:
+                n2 = zero if n2 is None else n2
                 p = align(torch.cat((n1, n2), dim=1), torch.cat((n1, step, n2), dim=1))
-            out.append(p + backbone(torch.cat((*beside, p), dim=1)))
-        return out
+            n1, n2 = p + backbone(torch.cat((*beside, p), dim=1)), n1
+            yield n1
 
 
 def _backbone(in_channels: int) -> nn.Sequential:
@@ -104,29 +111,27 @@ class FlowCompletion(nn.Module):
         self.upsample = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), act, UpConv(32, 2))
         self.edgeDetector = EdgeDetector()
 
-    def forward(self, inputs: Iterable[Tensor], *, home: torch.device | None = None) -> Iterator[Tensor]:
+    def forward(self, inputs: Callable[[], Iterable[Tensor]]) -> Iterator[Tensor]:
         """Completed flow of one direction, frame by frame.
 
-        Per-frame layers see one frame at a time and temporal ones a handful, so memory is that of the features at
-        1/8 (and 1/4, see ``home``) of the size, not of the clip at full size.
+        Per-frame layers see one frame at a time and temporal ones a handful; only features at 1/8 of the size are
+        kept for all frames. The skip features at 1/4 are computed a second time, which costs a few percent, rather
+        than kept, which would double the memory.
 
         Args:
-            inputs: [N,3,H,W] in the order of the recurrence: flow (x, y) in px, zero inside the hole, and the mask.
-            home: Where the features at 1/4 of the size wait for the decoder; None leaves them where they are.
+            inputs: Gives, each time it is called, [N,3,H,W] in the order of the recurrence: flow (x, y) in px, zero
+                inside the hole, and the mask.
 
         Yields:
             [N,2,H,W], px, everywhere (also outside the hole).
         """
-        skips: list[Tensor] = []
-        state = list(map(self.mid_dilation, _run(self.encoder2, self._encode(inputs, skips, home))))
-        for fused, skip in zip(self.feat_prop_module(state), skips, strict=True):
-            yield self.decode(fused, skip.to(fused.device))
+        state = list(map(self.mid_dilation, _run(self.encoder2, self._encode(inputs()))))
+        for fused, skip in zip(self.feat_prop_module(state), self._encode(inputs()), strict=True):
+            yield self.decode(fused, skip)
 
-    def _encode(self, inputs: Iterable[Tensor], skips: list[Tensor], home: torch.device | None) -> Iterator[Tensor]:
-        """Features [N,64,H/4,W/4] of each frame, which are also left in ``skips``."""
-        for feature in _run(self.encoder1, map(self.downsample, inputs)):
-            skips.append(feature if home is None else feature.to(home))
-            yield feature
+    def _encode(self, inputs: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Features [N,64,H/4,W/4] of each frame."""
+        return _run(self.encoder1, map(self.downsample, inputs))
 
     def decode(self, state: Tensor, skip: Tensor) -> Tensor:
         """Flow [N,2,8h,8w] of single frames from state [N,128,h,w] and skip [N,64,2h,2w]."""
@@ -142,7 +147,7 @@ def _run(layers: nn.Sequential, frames: Iterable[Tensor]) -> Iterator[Tensor]:
 
 def complete_one_way(
     net: FlowCompletion, flows: Sequence[Tensor], masks: Sequence[Tensor], *, device: torch.device | None = None
-) -> tuple[list[Tensor], list[Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Complete the flow of one direction and keep what was measured outside the hole.
 
     Args:
@@ -151,36 +156,39 @@ def complete_one_way(
         masks: [N,1,H,W] each, float, 1 inside the hole, on the grid of its flow.
         device: Where to compute, when the tensors live elsewhere.
 
-    Returns:
-        The raw predictions and the combined flows, like ``flows``, where ``flows`` live.
+    Yields:
+        The raw prediction and the combined flow, like ``flows``, where ``flows`` live.
     """
-    target = device or flows[0].device
+    home, target = flows[0].device, device or flows[0].device
 
     def inputs() -> Iterator[Tensor]:
         for flow, mask in zip(flows, masks, strict=True):
             flow, mask = flow.to(target), mask.to(target)
             yield torch.cat((flow * (1 - mask), mask), dim=1)
 
-    home = None if target == flows[0].device else flows[0].device
-    raw = [prediction.float().to(flows[0].device) for prediction in net(inputs(), home=home)]
-    pairs = zip(raw, flows, masks, strict=True)
-    return raw, [pred * mask + flow * (1 - mask) for pred, flow, mask in pairs]
+    for prediction, flow, mask in zip(net(inputs), flows, masks, strict=True):
+        raw = prediction.float().to(home)
+        yield raw, raw * mask + flow * (1 - mask)
 
 
 def complete_bidirectional(
-    net: FlowCompletion, flows: tuple[Sequence[Tensor], Sequence[Tensor]], masks: Sequence[Tensor], **options: Any
-) -> tuple[tuple[list[Tensor], list[Tensor]], tuple[list[Tensor], list[Tensor]]]:
+    net: FlowCompletion,
+    flows: tuple[Sequence[Tensor], Sequence[Tensor]],
+    masks: Sequence[Tensor],
+    *,
+    device: torch.device | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
     """Both directions with the same network, the backward one reversed in time.
 
     Args:
         net: The network.
         flows: Forward (t to t+1) and backward (t+1 to t), each T-1 tensors [N,2,H,W], px.
         masks: T tensors [N,1,H,W], float, 1 inside the hole.
-        **options: Passed to ``complete_one_way``.
+        device: See ``complete_one_way``.
 
     Returns:
-        The raw predictions and the combined flows, each (forward, backward) of T-1 tensors [N,2,H,W].
+        The combined flows, forward and backward, each T-1 tensors [N,2,H,W].
     """
-    pred_f, comb_f = complete_one_way(net, flows[0], masks[:-1], **options)
-    pred_b, comb_b = complete_one_way(net, flows[1][::-1], masks[1:][::-1], **options)
-    return (pred_f, pred_b[::-1]), (comb_f, comb_b[::-1])
+    forward = [flow for _, flow in complete_one_way(net, flows[0], masks[:-1], device=device)]
+    reverse = complete_one_way(net, flows[1][::-1], masks[1:][::-1], device=device)
+    return forward, [flow for _, flow in reverse][::-1]

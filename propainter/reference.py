@@ -96,7 +96,7 @@ def completion_stage(flows: Flows, masks: Tensor, ctx: Context) -> Flows:
         near = tuple(flow[chunk.first : chunk.last].split(1) for flow in flows)
         with autocast(ctx.device, ctx.dtype):
             holes = masks[chunk.first : chunk.last + 1].split(1)
-            _, combined = complete_bidirectional(ctx.models.completion, near, holes)
+            combined = complete_bidirectional(ctx.models.completion, near, holes)
         parts.append([torch.cat(side[chunk.keep]) for side in combined])
     return Flows(*(torch.cat(side) for side in zip(*parts, strict=True)))
 

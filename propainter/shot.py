@@ -145,7 +145,7 @@ class Shot:
         raw = [self.data.raw[t] for t in range(first, last)]
         masks = [torch.from_numpy(self.data.holes[t]).float()[None, None] for t in range(first, last + 1)]
         sides = ([pair[0] for pair in raw], [pair[1] for pair in raw])
-        return complete_bidirectional(self.ladder.models.completion, sides, masks, device=effort.device)[1]
+        return complete_bidirectional(self.ladder.models.completion, sides, masks, device=effort.device)
 
     def _pixel_stage(self) -> None:
         limit = min(PIXEL_CHUNK, self.options.subvideo_length)

@@ -7,7 +7,7 @@ import torch
 from propainter import deform
 from propainter.attention import plan_attention
 from propainter.correlation import correlation_pyramid, lookup
-from propainter.flow_completion import complete_bidirectional
+from propainter.flow_completion import complete_bidirectional, complete_one_way
 from propainter.generator import shrink_flows, shrink_masks, token_mask
 from propainter.packed import propagate_packed, unpack
 from propainter.propagation import Flows, backward_pass, forward_pass, propagate_pixels
@@ -154,16 +154,23 @@ def test_raft_both_directions(golden, models, path):
 @pytest.mark.parametrize(("name", "limit"), [("rfc_a", 2e-5), ("rfc_b", 1e-5)])
 def test_flow_completion(golden, models, variant, name, limit):
     case = golden(name)
-    flows = (case.tensor("flow_f")[0].split(1), case.tensor("flow_b")[0].split(1))
-    found = complete_bidirectional(models.completion, flows, case.tensor("mask_u8")[0].split(1))
-    keys = (("pred_f", "pred_b"), ("comb_f", "comb_b"))
-    compared = 0
-    for ours, names in zip(found, keys, strict=True):
-        for steps, key in zip(ours, names, strict=True):
+    masks, compared = case.tensor("mask_u8")[0].split(1), 0
+    for suffix, at, order in (("f", masks[:-1], 1), ("b", masks[1:], -1)):
+        flows = case.tensor(f"flow_{suffix}")[0].split(1)
+        found = list(complete_one_way(models.completion, flows[::order], at[::order]))[::order]
+        for key, steps in zip((f"pred_{suffix}", f"comb_{suffix}"), zip(*found, strict=True), strict=True):
             if key in case:
                 compared += 1
-                assert worst(torch.cat(steps), case[key]) <= limit
+                assert worst(torch.cat(steps), case[key]) <= limit, key
     assert compared
+
+
+def test_both_directions_of_flow_completion(golden, models):
+    case = golden("rfc_b")
+    flows = (case.tensor("flow_f")[0].split(1), case.tensor("flow_b")[0].split(1))
+    forward, backward = complete_bidirectional(models.completion, flows, case.tensor("mask_u8")[0].split(1))
+    assert worst(torch.cat(forward), case["comb_f"]) <= 1e-5
+    assert worst(torch.cat(backward), case["comb_b"]) <= 1e-5
 
 
 def test_flow_completion_inside(golden, models, variant):
@@ -177,7 +184,7 @@ def test_flow_completion_inside(golden, models, variant):
     masks = case.tensor("mask_u8")[0, :-1]
     flow = case.tensor("flow_f")[0] * (1 - masks)
     try:
-        list(net(torch.cat((flow, masks), dim=1).split(1)))
+        list(net(lambda: torch.cat((flow, masks), dim=1).split(1)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -78,7 +78,7 @@ def stubs(monkeypatch):
         return [stages.Pixels(i, b, torch.zeros(3, *s), torch.ones(s)) for (i, b), s in zip(boxes, shapes, strict=True)]
 
     monkeypatch.setattr(shot, "flow_batch", no_flow)
-    monkeypatch.setattr(shot, "complete_bidirectional", lambda _net, sides, _masks, device: (None, sides))
+    monkeypatch.setattr(shot, "complete_bidirectional", lambda _net, sides, _masks, device: sides)
     monkeypatch.setattr(shot, "encode_frames", lambda _net, updated, _holes, effort: [torch.zeros(1, 1)] * len(updated))
     monkeypatch.setattr(shot, "generate", grey)
 
