@@ -79,9 +79,9 @@ def submit(
         _bring_back(known, may_exist=may_exist)
         return known
     output = Path(request.output)
+    _check_folder(output)
     if output.exists() and not (may_exist or config.output.overwrite):
         raise _exists(output)
-    _check_folder(output)
     check_request(request, video, order.mask)
     budget = Budget(
         failed=config.spool.failed_budget, lost=config.spool.lost_budget, lost_hosts=config.spool.lost_hosts
@@ -137,10 +137,15 @@ def _bring_back(job: Job, *, may_exist: bool) -> None:
     path = Path(record.path)
     if not path.exists():
         publish(job)
-    elif not may_exist and hashlib.file_digest(path.open("rb"), "sha256").hexdigest() != record.sha256:
+    elif not may_exist and _sha256(path) != record.sha256:
         if not decode_request(job.request()).config.output.overwrite:
             raise _exists(path)
         publish(job)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _exists(path: Path) -> UsageError:
@@ -148,16 +153,20 @@ def _exists(path: Path) -> UsageError:
 
 
 def _check_folder(output: Path) -> None:
-    """Refuse at once a place that the result can never take.
+    """Make the folder of the result, and refuse at once a place that it can never take.
 
     Raises:
-        UsageError: The name is too long, or its folder cannot be made or written.
+        UsageError: The folder cannot be made or written.
     """
-    if len(os.fsencode(output.name)) > 255:
-        raise UsageError("the output's name is too long", where=output.name, todo="choose a shorter one with -o")
-    folder = next(parent for parent in output.parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError("the output's folder cannot be written", where=str(folder), todo="choose another with -o")
+    refusal = UsageError(
+        "the output's folder cannot be written", where=str(output.parent), todo="choose another with -o"
+    )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refusal from error
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise refusal
 
 
 def _request(video: Path, order: Order, config: Config, base: Path | None, root: Path) -> JobRequest:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -191,7 +192,7 @@ def _frame_range(request: JobRequest, info: VideoInfo, pts: tuple[int, ...]) -> 
     """Frames shown in [from_s, to_s), counted from the first frame's time."""
 
     def frame_at(seconds: float) -> int:
-        return bisect_left(pts, pts[0] + seconds * info.time_base[1] / info.time_base[0])
+        return bisect_left(pts, pts[0] + Fraction(str(seconds)) / Fraction(*info.time_base))
 
     start = frame_at(request.from_s) if request.from_s is not None else 0
     stop = frame_at(request.to_s) if request.to_s is not None else len(pts)

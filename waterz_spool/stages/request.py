@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -98,11 +99,13 @@ def output_path(source: Path, template: str, *, base: Path | None = None) -> Pat
         base: Folder that a relative template starts from; the source's own by default.
 
     Raises:
-        UsageError: An unknown placeholder, or the result would be the input itself.
+        UsageError: An unknown placeholder, a name that is too long, or the result would be the input itself.
     """
     base = base or source.resolve().parent
     extension = source.suffix.removeprefix(".") or "mkv"
     text = template or "{stem}.clean.{ext}"
+    if len(os.fsencode(Path(text).name)) > 255:
+        raise UsageError("the output's name is too long", where=template, todo="choose a shorter one with -o")
     if text.endswith("/") or (base / text).is_dir():
         text = str(Path(text) / "{stem}.clean.{ext}")
     unknown = set(re.findall(r"\{([^{}]*)\}", text)) - {"stem", "ext"}
