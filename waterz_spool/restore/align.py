@@ -23,6 +23,7 @@ TRANSLATION = [0, 3]
 _BLUR_PX = 0.8
 _ITERATIONS = 6
 _CLOSE = 0.003  # normalised flow: below it a level has converged
+_FAR = 0.25  # px: a step this long calls for new slopes
 _STRIDE = 1.5  # reweighted least squares steps too short: the mean curvature of the cost is 0.58 of that of its weights
 _HIDDEN = np.float32(1e5)  # sample value of what must not be used: its residual gets no weight
 _UNSEEN = np.float32(500)  # a residual above this comes from such a sample
@@ -191,6 +192,7 @@ def align(here: View, there: View, start: Fit, *, free: Any = slice(None), steps
         steps: At most this many steps.
     """
     fit, points = start, here.points
+    columns = None
     for _ in range(steps):
         at = _places(here, fit)
         error = _residuals(points, there, fit, at)
@@ -199,12 +201,17 @@ def align(here: View, there: View, start: Fit, *, free: Any = slice(None), steps
             return replace(start, residual=1e3, inliers=0.0)
         residual = 1.4826 * _median(seen) + 0.5
         weight = points.grid.weight / np.square(1 + np.square(error * np.float32(0.5 / residual)))
+        if columns is None:
+            columns = _mean_columns(points, there, at)
         step = np.zeros(8)
-        step[free] = _STRIDE * _solve(_mean_columns(points, there, at)[:, free], weight, error)
+        step[free] = _STRIDE * _solve(columns[:, free], weight, error)
         inliers = np.count_nonzero(seen < 2.5 * residual) / len(seen)
         fit = Fit(fit.flow + step[:6], fit.light + step[6:] * (1 / 128, 1), residual, inliers)
-        if np.abs(step[:6]).max() < _CLOSE:
+        largest = np.abs(step[:6]).max()
+        if largest < _CLOSE:
             break
+        if largest > _FAR:
+            columns = None
     return fit
 
 
