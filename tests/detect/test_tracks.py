@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waterz_spool.detect.base import Detection
+from waterz_spool.detect.masks import area, overlap_px
 from waterz_spool.detect.tracks import LinkRules, link
 
 SIZE = (640, 360)
@@ -157,6 +158,12 @@ def test_every_track_covers_each_frame_of_its_range_inside_the_video_and_its_hul
         assert all(x0 <= a < c <= x1 and y0 <= b < d <= y1 for a, b, c, d in track.boxes)
 
 
+def twice(a, b):
+    """Whether one overlay was seen twice, b being no worse."""
+    shared = overlap_px(a.box, b.box)
+    return b.score >= a.score and shared >= 0.6 * min(area(a.box), area(b.box))
+
+
 @settings(max_examples=80, deadline=None)
 @given(videos())
 def test_no_confident_frame_is_lost(frames):
@@ -167,4 +174,5 @@ def test_no_confident_frame_is_lost(frames):
             x, y = (each.box[0] + each.box[2]) / 2, (each.box[1] + each.box[3]) / 2
             places = [t.boxes[index - t.start] for t in linked.tracks if t.start <= index < t.stop]
             places += [item.box for item in linked.rejected]
+            places += [each.box for other in seen if other is not each and twice(each, other)]
             assert any(a <= x <= c and b <= y <= d for a, b, c, d in places)

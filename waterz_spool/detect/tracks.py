@@ -133,7 +133,7 @@ def _pieces(frames: Sequence[Seen], rules: LinkRules) -> list[_Piece]:
 
 
 def _distinct(seen: Seen) -> list[Detection]:
-    """Detections of one frame, the more confident first, none mostly inside another."""
+    """Detections of one frame without those mostly inside a more confident one: a model may see one overlay twice."""
     kept: list[Detection] = []
     for one in sorted(seen, key=lambda d: (-d.score, d.box, d.label)):
         if all(overlap_px(one.box, other.box) < 0.6 * min(area(one.box), area(other.box)) for other in kept):
