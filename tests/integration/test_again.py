@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from tests.media import make
 from waterz_spool import config
 from waterz_spool.errors import JobFailedError, UsageError
 from waterz_spool.launch.follow import follow
-from waterz_spool.launch.inbox import Watcher
+from waterz_spool.launch.inbox import Watcher, _notified
 from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.spool import Spool
@@ -101,6 +102,26 @@ def test_one_odd_name_does_not_end_the_watcher(tiny, tmp_path):
     watcher = Watcher(spool, resolved, StopFlag())
     taken = [job for _ in range(4) for job in watcher.look()]
     assert [Spool.open(spool.root).job(job).name for job in taken] == ["good.mp4"]
+
+
+def test_a_new_file_wakes_the_watcher_on_a_local_disk(tmp_path):
+    changed = threading.Event()
+    with _notified(tmp_path, changed):
+        (tmp_path / "new.mp4").write_bytes(b"x")
+        assert changed.wait(10)
+
+
+@pytest.mark.parametrize("command", [["run", "tiny.mp4"], ["worker", "--drain"]], ids=lambda value: value[0])
+def test_a_machine_without_libgl_names_both_cures(tiny, cli, tmp_path, command):
+    Spool.create(tmp_path / "spool")
+    (tmp_path / "broken").mkdir()
+    fake = "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')"
+    (tmp_path / "broken" / "cv2.py").write_text(fake)
+    extra = {"PYTHONPATH": f"{tmp_path / 'broken'}:{os.environ.get('PYTHONPATH', '')}"}
+    done = cli("--spool", "spool", *command, check=False, extra=extra)
+    assert done.returncode == 6
+    assert "apt-get install libgl1" in done.stderr
+    assert "opencv-python-headless" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ Guarantee: a file is taken once, when it has stopped changing, whoever watches a
 and moved to ``inbox/done/`` only after its result is published. Limit: a writer that stalls for longer than the
 settling time looks finished; write ``x.mp4.part`` and rename it to be certain.
 
-Looking is polling: change notifications never report what another machine writes.
+Looking is polling: change notifications never report what another machine writes. Where the inbox lies on a local
+disk they only make the first look at a new file come sooner.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import contextlib
 import logging
 import os
 import stat
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from waterz_spool.config import Config
 from waterz_spool.errors import WaterzError
+from waterz_spool.launch.spools import is_local
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.spool import Session, Spool
 from waterz_spool.stages.worker import Limits, StopFlag, Worker
@@ -27,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _UNFINISHED = (".part", ".crdownload", ".filepart", ".tmp", ".download", ".partial")
 _LOOKS = 3
+_SLICE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,11 @@ class Watcher:
         self._seen: dict[str, _Look] = {}
         self._refused: dict[str, tuple[int, int]] = {}
         self._taken: dict[str, str] = {}
+        self._changed = threading.Event()
 
     def run(self, *, once: bool = False) -> None:
         """Look at inbox and jobs until told to stop; with ``once`` until the inbox has settled."""
-        with Session(self._spool, tasks={"final"}) as session:
+        with Session(self._spool, tasks={"final"}) as session, _notified(self._spool.inbox, self._changed):
             worker = Worker(session, self._stop, Limits())
             while not self._stop:
                 taken = self.look() if self._inbox else []
@@ -77,7 +84,14 @@ class Watcher:
                 self._also()
                 if once and (taken or not self._seen):
                     return
-                self._stop.wait(self._config.inbox.poll_s)
+                self._rest()
+
+    def _rest(self) -> None:
+        """Sleep until the next look is due, or sooner when the inbox changed on this machine, or when told to stop."""
+        due = time.monotonic() + self._config.inbox.poll_s
+        while not self._stop and not self._changed.is_set() and (left := due - time.monotonic()) > 0:
+            self._stop.wait(min(left, _SLICE_S))
+        self._changed.clear()
 
     def look(self) -> list[str]:
         """One look at the inbox; returns the ids of new jobs."""
@@ -139,6 +153,30 @@ class Watcher:
             with contextlib.suppress(FileNotFoundError):
                 (self._spool.inbox / name).rename(done / f"{job_id}-{name}")
             del self._taken[name]
+
+
+@contextmanager
+def _notified(folder: Path, changed: threading.Event) -> Iterator[None]:
+    """Set ``changed`` when something happens in a folder, where this machine's kernel can tell."""
+    if not is_local(folder):
+        yield
+        return
+    from watchdog.events import FileSystemEvent, FileSystemEventHandler
+    from watchdog.observers import Observer
+
+    class Handler(FileSystemEventHandler):
+        def on_any_event(self, event: FileSystemEvent) -> None:
+            if event.event_type in ("created", "moved", "closed"):
+                changed.set()
+
+    observer = Observer()
+    observer.schedule(Handler(), str(folder), recursive=False)
+    observer.start()
+    try:
+        yield
+    finally:
+        observer.stop()
+        observer.join()
 
 
 def finalize_jobs(spool: Spool, jobs: list[str]) -> None:

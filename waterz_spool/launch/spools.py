@@ -20,11 +20,16 @@ def settings_for(root: Path, lease_s: float = 0.0) -> SpoolSettings:
 
     A lease on NFS must outlast the server's own lease (90 s) and the attribute cache (60 s) together with one beat.
     """
-    if file_system(root) in _LOCAL:
+    if is_local(root):
         lease = lease_s or 20.0
         return SpoolSettings(lease_s=lease, beat_s=min(2.0, lease / 6))
     lease = lease_s or 180.0
     return SpoolSettings(lease_s=lease, beat_s=lease / 6, poll_s=2.0, idle_s=30.0, locks="off")
+
+
+def is_local(path: Path) -> bool:
+    """Whether ``path`` lies (or will lie) on a disk of this machine alone, as far as its file system tells."""
+    return file_system(path) in _LOCAL
 
 
 def file_system(path: Path) -> str:
