@@ -160,7 +160,7 @@ def _pix_fmt(name: str, info: VideoInfo, work: WorkFormat) -> str | None:
         raise SetupError(
             f"the encoder {name} is not in this build of libav",
             where=name,
-            todo="install PyAV from PyPI (pip install av), or choose another --codec",
+            todo="install PyAV (pip install av), or choose another --codec",
         ) from error
     if name in _WHOLE_CHROMA and (info.width % (1 << work.shift_x) or info.height % (1 << work.shift_y)):
         return None
