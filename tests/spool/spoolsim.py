@@ -2,8 +2,8 @@
 
 The server is exact and strict: it decides link and exclusive creation, and it notes as a crime every change of a
 record in log/ or control/. Each client sees old listings (late, torn, never wrong about names that did not change),
-remembers names as absent that have appeared since, loses replies of operations that were done or not done, gets
-errors, and dies between any two operations.
+remembers names as absent that have appeared since, and dies between any two operations. Errors, lost and doubled
+answers, delays and drops come from a plan, by `FaultyOps` around it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from waterz_spool.spool.atomic import Facts, FileOps
+from waterz_spool.spool.atomic import Facts, FileOps, Look
 
 STALE_S = 2.0
 
@@ -101,13 +101,10 @@ class Server:
 
 @dataclass
 class Faults:
-    """What may go wrong in one step of a client; probabilities per operation."""
+    """What only a cache or a death can do in one step of a client; what a plan can do, `FaultyOps` does."""
 
     random: Random = field(default_factory=lambda: Random(0))
-    error: float = 0.0
-    lost_reply: float = 0.0
-    stale: float = 0.0
-    full: float = 0.0
+    stale: float = 0.0  # probability per operation
     crash_at: int = -1  # the n-th operation of the step
     interleave_at: int = -1
     other: Callable[[], None] | None = None
@@ -115,8 +112,6 @@ class Faults:
 
 class SimOps(FileOps):
     """One client's file operations."""
-
-    is_real = False
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -155,29 +150,10 @@ class SimOps(FileOps):
     def _chance(self, probability: float) -> bool:
         return probability > 0 and self.faults.random.random() < probability
 
-    def _maybe_error(self, path: Path) -> None:
-        if self._chance(self.faults.error):
-            raise OSError(self.faults.random.choice((errno.EIO, errno.ESTALE)), "injected", str(path))
-
-    def _mutate(self, name: str, path: Path, apply: Callable[[], None]) -> None:
-        """A change at the server whose reply may be lost, before or after it was done, or after it was done twice."""
-        self._enter(name, path)
-        if not self._chance(self.faults.lost_reply):
-            apply()
-            return
-        how = self.faults.random.choice(("not done", "done", "replayed"))
-        if how == "not done":
-            raise OSError(errno.EIO, "lost, not done", str(path))
-        apply()
-        if how == "done":
-            raise OSError(errno.EIO, "lost, done", str(path))
-        apply()  # raises EEXIST or ENOENT although we did it
-
     # ---- reading
 
     def listdir(self, folder: Path) -> list[str]:
         self._enter("listdir", folder)
-        self._maybe_error(folder)
         if folder not in self.server.folders:
             raise FileNotFoundError(errno.ENOENT, "no folder", str(folder))
         names = self.server.folders[folder]
@@ -202,7 +178,6 @@ class SimOps(FileOps):
 
     def read(self, path: Path, cap_bytes: int) -> bytes:
         self._enter("read", path)
-        self._maybe_error(path)
         data = self._visible(path).data
         if len(data) > cap_bytes:
             raise OSError(errno.EFBIG, "too big", str(path))
@@ -210,13 +185,11 @@ class SimOps(FileOps):
 
     def digest(self, path: Path) -> tuple[int, str]:
         self._enter("digest", path)
-        self._maybe_error(path)
         data = self._visible(path).data
         return len(data), hashlib.sha256(data).hexdigest()
 
     def facts(self, path: Path) -> Facts:
         self._enter("facts", path)
-        self._maybe_error(path)
         inode = self._visible(path)
         return Facts(len(inode.data), int(inode.mtime * 1e9))
 
@@ -224,13 +197,8 @@ class SimOps(FileOps):
 
     def write_new(self, path: Path, data: bytes) -> None:
         self._enter("write_new", path)
-        if self._chance(self.faults.full):
-            if self._chance(0.5) and path.name not in self.server.folders.get(path.parent, {path.name: 0}):
-                self.server.add_file(path, Inode(b"", self.server.clock.now))
-            raise OSError(self.faults.random.choice((errno.ENOSPC, errno.EDQUOT)), "full", str(path))
         half = Inode(data[: len(data) // 2], self.server.clock.now)
         self.server.add_file(path, half)
-        self._maybe_error(path)  # a partial file stays
         self._enter("write", path)
         half.data = data
         if self.server.is_record(path):
@@ -240,7 +208,6 @@ class SimOps(FileOps):
         """What a worker's encoder does: not exclusive, in pieces."""
         for size in (0, len(data) // 2, len(data)):
             self._enter("scribble", path)
-            self._maybe_error(path)
             inode = self.server.files.get(path)
             if inode is None:
                 inode = Inode(b"", self.server.clock.now)
@@ -255,10 +222,12 @@ class SimOps(FileOps):
 
         if target not in self.server.files:
             self.absent_since[target] = self.server.clock.now  # clients look the name up first, and remember
-        self._mutate("link", target, apply)
+        self._enter("link", target)
+        apply()
 
     def unlink(self, path: Path) -> None:
-        self._mutate("unlink", path, lambda: self.server.drop(path))
+        self._enter("unlink", path)
+        self.server.drop(path)
 
     def mkdir(self, path: Path) -> None:
         self._enter("mkdir", path)
@@ -269,7 +238,8 @@ class SimOps(FileOps):
         self.server.folders[path] = {}
 
     def rename(self, source: Path, target: Path) -> None:
-        self._mutate("rename", target, lambda: self._rename(source, target))
+        self._enter("rename", target)
+        self._rename(source, target)
 
     def _rename(self, source: Path, target: Path) -> None:
         server = self.server
@@ -300,14 +270,28 @@ class SimOps(FileOps):
     def remove_tree(self, path: Path) -> None:
         self._enter("remove_tree", path)
 
+    def make_parents(self, path: Path) -> None:
+        self.server.folders.setdefault(path.parent, {})
+
+    def look(self, path: Path) -> Look:
+        self._enter("look", path)
+        if path in self.server.folders:
+            return Look(True, self.server.clock.now)
+        return Look(False, self._visible(path).mtime)
+
+    def same_file(self, one: Path, other: Path) -> bool:
+        self._enter("same_file", one)
+        return self._visible(one) is self._visible(other)
+
+    def copy_mode(self, source: Path, target: Path) -> None:
+        self._enter("copy_mode", target)
+
     def sync_file(self, path: Path) -> None:
         self._enter("sync_file", path)
-        self._maybe_error(path)
         self._visible(path)
 
     def sync_folder(self, path: Path) -> None:
         self._enter("sync_folder", path)
-        self._maybe_error(path)
 
     def copy(self, source: Path, target: Path) -> None:
         self.write_new(target, self.server.files[source].data)
@@ -318,7 +302,6 @@ class SimOps(FileOps):
 
     def beat_file(self, path: Path) -> SimBeat:
         self._enter("beat_file", path)
-        self._maybe_error(path)
         if path not in self.server.files:
             self.server.add_file(path, Inode(b"", self.server.clock.now))
         return SimBeat(self, path)
@@ -331,7 +314,6 @@ class SimBeat:
 
     def write(self, data: bytes) -> float:
         self._ops._enter("beat", self._path)
-        self._ops._maybe_error(self._path)
         inode = self._ops.server.files.get(self._path)
         if inode is None:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self._path))

@@ -13,16 +13,36 @@ from spoolsim import Faults, HostClock, Server, SimCrash, SimOps, VirtualClock
 from spooltoy import expected, result_of, work
 
 from waterz_spool.spool import Budget, Claim, Session, Spool, SpoolSettings
+from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 
 ROOT = Path("/sim/spool")
 SETTINGS = SpoolSettings(beat_s=1, lease_s=5, poll_s=0.5, idle_s=1, backoff_s=0.5, locks="off")
 GENEROUS = Budget(failed=50, lost_hosts=50, lost=50)
 
-LEVELS = {
-    "calm": {},
-    "stale": {"stale": 0.5},
-    "lossy": {"lost_reply": 0.3, "stale": 0.7},
-    "broken": {"error": 0.1, "lost_reply": 0.1, "stale": 0.3, "full": 0.1},
+
+def rules(*, error: float = 0.0, lost: float = 0.0, full: float = 0.0, slow: float = 0.0, forgets: float = 0.0):
+    """What goes wrong by plan, by probability of each operation."""
+    everywhere = [("fail", "*", "EIO", error / 2), ("fail", "*", "ESTALE", error / 2)]
+    writes = [
+        ("torn", "write_new", "EIO", error),
+        ("torn", "write_new", "ENOSPC", full),
+        ("fail", "write_new", "EDQUOT", full / 2),
+    ]
+    answers = [(do, op, "EIO", lost / 2) for do in ("lose", "duplicate") for op in ("link", "unlink", "rename")]
+    rest = [("delay", "*", "EIO", slow), *(("drop", op, "EIO", forgets) for op in ("sync_*", "unlink", "beat"))]
+    return tuple(
+        FaultRule(do=do, op=op, errno=name, chance=chance, delay_s=6.0)
+        for do, op, name, chance in (*everywhere, *writes, *answers, *rest)
+        if chance
+    )
+
+
+LEVELS = {  # how stale caches are, and what goes wrong by plan
+    "calm": (0.0, ()),
+    "stale": (0.5, ()),
+    "lossy": (0.7, rules(lost=0.2, error=0.02)),
+    "broken": (0.3, rules(error=0.1, lost=0.07, full=0.1)),
+    "slow": (0.3, rules(slow=0.02, forgets=0.3)),
 }
 faults = st.builds(
     lambda level, seed, crash, interleave: (level, seed, crash, interleave),
@@ -37,7 +57,8 @@ class Worker:
     """A process on some host: alive, frozen or dead, with at most one claim."""
 
     def __init__(self, server: Server, clock: VirtualClock, number: int, random: Random, session=Session) -> None:
-        self.ops = SimOps(server)
+        self.sim = SimOps(server)
+        self.ops = FaultyOps(self.sim, FaultPlan(), sleep=clock.advance)
         host_clock = HostClock(clock, random.uniform(0, 1e6), random.uniform(-3600, 3600))
         counter = iter(range(10**6))
         tokens = lambda: f"{number:08x}{next(counter):016x}"  # noqa: E731
@@ -49,7 +70,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        return not self.ops.dead
+        return not self.sim.dead
 
     def step(self, segments: int, *, hasty: bool = False) -> None:
         """Acquire, or work on what is held; a hasty worker has just asked whether to stop and does not ask again."""
@@ -61,7 +82,7 @@ class Worker:
             claim.released("asked to stop")
             return
         try:
-            work(claim, segments, self.ops.scribble, lambda path: self.ops.server.files[path].data)
+            work(claim, segments, self.sim.scribble, lambda path: self.sim.server.files[path].data)
         except OSError:
             if not claim.ended:
                 claim.released("I/O error")
@@ -119,21 +140,24 @@ class SpoolMachine(RuleBasedStateMachine):
         random = Random(seed)
         others = [other for other in self.living() if other is not worker]
         other = (lambda: self.plain_step(random.choice(others))) if others else None
-        worker.ops.begin(Faults(random, crash_at=crash, interleave_at=interleave, other=other, **LEVELS[level]))
+        stale, wrong = LEVELS[level]
+        worker.sim.begin(Faults(random, stale=stale, crash_at=crash, interleave_at=interleave, other=other))
+        worker.ops.use(wrong, random)
         self.plain_step(worker, hasty=hasty)
-        worker.ops.begin(Faults())
+        worker.sim.begin(Faults())
+        worker.ops.use(())
 
     def plain_step(self, worker: Worker, *, hasty: bool = False) -> None:
         try:
             worker.step(self.segments, hasty=hasty)
         except SimCrash:
-            assert worker.ops.dead
+            assert worker.sim.dead
 
     @rule(who=st.integers(0, 3))
     def a_worker_dies(self, who: int) -> None:
         living = self.living()
         if living:
-            living[who % len(living)].ops.dead = True
+            living[who % len(living)].sim.dead = True
 
     @rule(who=st.integers(0, 3))
     def a_worker_freezes_or_thaws(self, who: int) -> None:
@@ -217,7 +241,7 @@ class SpoolMachine(RuleBasedStateMachine):
         if not self.cancelled:
             self.job.resume()
         for worker in self.living():
-            worker.ops.calm()
+            worker.sim.calm()
             worker.frozen = False
         self.clock.advance(5)
         self.spawn()

@@ -45,6 +45,13 @@ class Facts(NamedTuple):
     mtime_ns: int
 
 
+class Look(NamedTuple):
+    """What a name stands for, no symlink followed."""
+
+    folder: bool
+    mtime_s: float
+
+
 class BeatFile(Protocol):
     """A file rewritten in place by its one writer."""
 
@@ -76,8 +83,6 @@ class FileOps:
     Reads follow no symlink, open regular files only (a FIFO cannot hang them) and are capped. Writes are new files,
     flushed and checked to the end. Subclass to inject faults.
     """
-
-    is_real = True  # False: paths exist only inside the object
 
     def listdir(self, folder: Path) -> list[str]:
         """Names in a folder, in any order; may be late, never wrong about names that never change."""
@@ -126,6 +131,10 @@ class FileOps:
             return
         path.chmod(FOLDER_MODE)
 
+    def make_parents(self, path: Path) -> None:
+        """Make all folders above a path that a user named, with the user's own modes."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+
     def rename(self, source: Path, target: Path) -> None:
         """Move; used for whole folders and for what a user asked to overwrite, never onto a name that decides."""
         source.rename(target)
@@ -165,6 +174,27 @@ class FileOps:
         with _opened(path) as fd:
             info = os.fstat(fd)
         return Facts(info.st_size, info.st_mtime_ns)
+
+    def look(self, path: Path) -> Look:
+        """Whether a name is a folder, and when it changed; may be late, decides nothing but age.
+
+        Raises:
+            OSError: It is absent, or cannot be looked at.
+        """
+        info = path.lstat()
+        return Look(stat.S_ISDIR(info.st_mode), info.st_mtime)
+
+    def same_file(self, one: Path, other: Path) -> bool:
+        """Whether two names stand for one file.
+
+        Raises:
+            OSError: One is absent.
+        """
+        return one.samefile(other)
+
+    def copy_mode(self, source: Path, target: Path) -> None:
+        """Give a file the permissions of another."""
+        target.chmod(source.stat().st_mode & 0o777)
 
     def pin(self, source: Path, target: Path) -> None:
         """Keep a file's content under another name: hard link, else reflink, else a durable copy.

@@ -301,8 +301,6 @@ class Job:
         from waterz_spool.spool.publish import Publisher
 
         target = Path(target).absolute()
-        if self._ops.is_real and not target.parent.is_dir():
-            raise UsageError("no such folder for the output", where=str(target.parent))
         publisher = Publisher(self.log, self._tokens)
         return publisher.publish(target, self.layout.source / self.file.source.file, overwrite=overwrite)
 

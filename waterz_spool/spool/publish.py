@@ -44,7 +44,7 @@ class Publisher:
         earlier = self._earlier(target, ref)
         if earlier is not None:
             return earlier
-        self._refuse_source(target, pinned)
+        self._check_target(target, pinned)
         path = self._place(self._layout.output_file(FINAL, ref.file), ref, target, overwrite)
         settle_folder(self._ops, path.parent)
         hit("after_publish")
@@ -81,9 +81,13 @@ class Publisher:
                 return path
         return None
 
-    def _refuse_source(self, target: Path, pinned: Path) -> None:
+    def _check_target(self, target: Path, pinned: Path) -> None:
+        try:
+            self._ops.look(target.parent)
+        except FileNotFoundError:
+            raise UsageError("no such folder for the output", where=str(target.parent)) from None
         with contextlib.suppress(OSError):
-            if self._ops.is_real and target.samefile(pinned):
+            if self._ops.same_file(target, pinned):
                 raise UsageError("the output would replace the input", where=str(target))
 
     def _place(self, result: Path, ref: FileRef, target: Path, overwrite: bool) -> Path:
@@ -111,8 +115,7 @@ class Publisher:
                 self._ops.link(result, part)
             except OSError:
                 self._ops.copy(result, part)
-                if self._ops.is_real:
-                    part.chmod(result.stat().st_mode & 0o777)  # as a link would have, not as files of the spool
+                self._ops.copy_mode(result, part)  # as a link would have, not as files of the spool
                 hit("publish_copied")
                 if self._ops.digest(part) != (ref.bytes, ref.sha256):
                     raise VerificationError("the copy differs from the result", where=str(part)) from None

@@ -10,6 +10,7 @@ from waterz_spool.errors import SetupError, UsageError
 from waterz_spool.spool.atomic import FileOps, put_if_absent, read_settled
 from waterz_spool.spool.clock import Clock, SystemClock, Tokens, random_token
 from waterz_spool.spool.control import ControlFolder
+from waterz_spool.spool.faults import usual_ops
 from waterz_spool.spool.formats import (
     FORMAT_VERSION,
     Beat,
@@ -72,9 +73,8 @@ class Spool:
             OSError: It cannot be made there, for instance because the file system has no hard links.
         """
         layout = SpoolLayout(Path(root).absolute())
-        ops = ops or FileOps()
-        if ops.is_real:
-            layout.root.parent.mkdir(parents=True, exist_ok=True)
+        ops = ops or usual_ops()
+        ops.make_parents(layout.root)
         for folder in layout.folders:
             ops.mkdir(folder)
         if layout.spool_file.name not in ops.listdir(layout.root):
@@ -96,7 +96,7 @@ class Spool:
         Raises:
             SetupError: It is none, is damaged, or of another format version.
         """
-        layout, ops = SpoolLayout(Path(root).absolute()), ops or FileOps()
+        layout, ops = SpoolLayout(Path(root).absolute()), ops or usual_ops()
         data = read_settled(ops, layout.spool_file)
         if data is None:
             raise SetupError(
