@@ -7,7 +7,7 @@ come from this protocol: it is an error with a clear message, never "absent".
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -79,6 +79,7 @@ class JobFile(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[SourceRef, ...] = ()  # further pinned files, such as a mask
     request: msgspec.Raw  # opaque to the spool
     budget: Budget = Budget()
+    on_dead: Literal["fail", "passthrough"] = "fail"  # of a segment whose budget is spent
     priority: int = 5
 
 
@@ -122,6 +123,7 @@ class EndRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     peak_mib: float = 0.0
     outs: tuple[FileRef, ...] = ()
+    passed: bool = False  # done with the source's own pixels, because the budget was spent
     info: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -185,6 +187,16 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     info: dict[str, Any] = {}
 
 
+class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """``hosts/<host>.<n>.quarantine``, and ``.resume`` which lifts it; the name decides, the content tells why."""
+
+    host: str
+    why: str
+    uid: int
+    t: float  # server time, or the host's; display only
+    n: str
+
+
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
     """The one line of a heartbeat; any change of it is a sign of life."""
 
@@ -194,6 +206,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     task: str = ""
     k: int = 0
     fraction: float = 0.0
+    trouble: str = ""  # name of the system's error that keeps the worker from its work, such as ENOSPC
+    trouble_s: float = 0.0  # for how long, on the worker's own clock
 
 
 def encode(record: msgspec.Struct) -> bytes:

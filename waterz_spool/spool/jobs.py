@@ -233,7 +233,8 @@ class Job:
 
     def snapshot(self, *, repair: bool = False) -> Snapshot:
         """One look at the records; see `Snapshot`."""
-        return Snapshot(self.log, self.control, self.file.budget, repair=repair)
+        file = self.file
+        return Snapshot(self.log, self.control, file.budget, passes=file.on_dead == "passthrough", repair=repair)
 
     def state(self) -> JobState:
         """Where the job stands: one listing of log/, one of control/, and what those make necessary to read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from waterz_spool.errors import SetupError, UsageError
 from waterz_spool.spool.atomic import FileOps, put_if_absent, read_settled
@@ -123,6 +123,7 @@ class Spool:
         job_id: str | None = None,
         priority: int = 5,
         budget: Budget | None = None,
+        on_dead: Literal["fail", "passthrough"] = "fail",
         attachments: Mapping[str, Path] | None = None,
     ) -> Job:
         """A new job, whole or not at all, with its source pinned.
@@ -135,6 +136,8 @@ class Spool:
                 like ``20261122-talk-7f3a``.
             priority: 0 (first) to 9 (last).
             budget: How often a task may fail or be lost.
+            on_dead: What becomes of a segment whose budget is spent: the job fails, or the segment passes through
+                with the source's own pixels.
             attachments: Further files to pin beside the source, by the name they get.
 
         Raises:
@@ -148,6 +151,7 @@ class Spool:
             job_id=job_id,
             priority=priority,
             budget=budget or Budget(),
+            on_dead=on_dead,
             attachments=dict(attachments or {}),
         )
         return self.by_id(Submitter(self.layout, self.ops, self.clock, self.tokens).submit(asked))

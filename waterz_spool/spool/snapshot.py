@@ -11,7 +11,7 @@ from waterz_spool.spool.control import ControlFolder
 from waterz_spool.spool.formats import Budget, EndRecord
 from waterz_spool.spool.joblog import JobLog
 from waterz_spool.spool.layout import FINAL, PREP, Task, label
-from waterz_spool.spool.states import OPEN, Allowance, TaskLog, TaskState, allow, task_kind
+from waterz_spool.spool.states import OPEN, Allowance, TaskLog, TaskState, allow, spent_at, task_kind
 
 REASONS_MAX = 20
 
@@ -33,7 +33,8 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     ``state`` is preparing, running, finalizing, done, failed, cancelled or paused. ``counts`` counts the segments by
     kind (waiting, ready, running, done, dead). ``commit`` is "publish", "cancelled" or "" while undecided; a job that
     is done but not ``published`` needs `Job.publish` to be run, by anyone. ``final_attempt`` is the attempt of final
-    whose output is the result, 0 before.
+    whose output is the result, 0 before. ``passed`` are the segments that are done with the source's own pixels,
+    because their budget was spent and the job lets them pass.
     """
 
     id: str
@@ -46,6 +47,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     commit: str = ""
     published: bool = False
     final_attempt: int = 0
+    passed: tuple[int, ...] = ()
 
     @property
     def terminal(self) -> bool:
@@ -56,13 +58,16 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot:
     """What one look at a job tells; computing from it touches no file except outcomes of lost attempts."""
 
-    def __init__(self, log: JobLog, control: ControlFolder, budget: Budget, *, repair: bool = False) -> None:
+    def __init__(
+        self, log: JobLog, control: ControlFolder, budget: Budget, *, passes: bool = False, repair: bool = False
+    ) -> None:
         self.log = log
         self.view = log.scan(repair=repair)
         self.control = control.scan()
         self._budget = budget
         self._grants = control.grants(self.control)
-        self._usual = Allowance(budget, budget.failed)
+        self._passes = passes  # segments whose budget is spent
+        self._usual = {int: Allowance(budget, budget.failed, passes), str: Allowance(budget, budget.failed)}
         plan = log.plan() if self.view.planned else None
         self.segments = None if plan is None else plan.segments
         self.commit = log.commit() if self.view.committed else None
@@ -79,8 +84,28 @@ class Snapshot:
         log = self.view.tasks.get(task)
         if log is None:
             return OPEN
-        allowance = allow(self._budget, label(task), self._grants) if self._grants else self._usual
-        return task_kind(log, allowance, lambda attempts: self._hosts(task, attempts))
+        return task_kind(log, self._allowance(task), lambda attempts: self._hosts(task, attempts))
+
+    def _allowance(self, task: Task) -> Allowance:
+        if not self._grants:
+            return self._usual[type(task)]
+        return allow(self._budget, label(task), self._grants, passes=self._passes and isinstance(task, int))
+
+    def passing(self, task: Task, attempt: int) -> bool:
+        """Whether this attempt is one that lets the source's pixels through: earlier ones spent the budget."""
+        if not self._passes or isinstance(task, str):
+            return False
+        before = self.task(task).part(1, attempt - 1)
+        return bool(spent_at(before, self._allowance(task), lambda attempts: self._hosts(task, attempts)))
+
+    def passed(self) -> Iterator[int]:
+        """Segments that are done so; reads outcomes of those that failed or were lost before."""
+        for index in self.indexes if self._passes else ():
+            held = self.task(index)
+            if held.done > 1:
+                end = self.log.end(index, held.done)
+                if end is not None and end.passed:
+                    yield index
 
     def _hosts(self, task: Task, attempts: list[int]) -> int:
         ends = (self.log.end(task, attempt) for attempt in attempts)
@@ -155,6 +180,7 @@ class Snapshot:
             commit=self.commit.kind if self.commit else "",
             published=self.view.published,
             final_attempt=self.task(FINAL).done,
+            passed=tuple(self.passed()),
         )
 
     def _listed(self) -> list[Task]:

@@ -56,6 +56,14 @@ class TaskLog:
         """Attempts that ended so."""
         return sum(1 for held in self.kinds.values() if held == kind)
 
+    def part(self, first: int, last: int) -> TaskLog:
+        """What is known of the outcomes of some attempts alone."""
+        found = TaskLog()
+        found.top = last
+        found.kinds = {k: kind for k, kind in self.kinds.items() if first <= k <= last}
+        found.voids = self.voids
+        return found
+
 
 @dataclass
 class LogView:
@@ -178,10 +186,15 @@ class TaskState(msgspec.Struct, frozen=True):
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """A task's budget with all grants; a ``dead`` outcome weighs as much as all failures of the first budget."""
+    """A task's budget with all grants; a ``dead`` outcome weighs as much as all failures of the first budget.
+
+    A task that ``passes`` is not dead when the budget is spent: the same budget again is for attempts that let the
+    source's pixels through.
+    """
 
     budget: Budget
     dead_weight: int
+    passes: bool = False
 
 
 Hosts = Callable[[list[int]], int]
@@ -204,7 +217,17 @@ def task_kind(log: TaskLog, allowance: Allowance, hosts: Hosts) -> str:
         return "running"
     if log.unknown():
         return "unclear"
-    return "dead" if _spent(log, allowance, hosts) else OPEN
+    spent = spent_at(log, allowance, hosts)
+    if spent and allowance.passes:
+        spent = spent_at(log.part(spent + 1, log.top), allowance, hosts)
+    return "dead" if spent else OPEN
+
+
+def spent_at(log: TaskLog, allowance: Allowance, hosts: Hosts) -> int:
+    """The attempt whose end spent the budget, or 0."""
+    if not log.kinds or not _spent(log, allowance, hosts):
+        return 0
+    return next(k for k in sorted(log.kinds) if _spent(log.part(1, k), allowance, hosts))
 
 
 def _spent(log: TaskLog, allowance: Allowance, hosts: Hosts) -> bool:
@@ -215,7 +238,7 @@ def _spent(log: TaskLog, allowance: Allowance, hosts: Hosts) -> bool:
     return len(lost) >= budget.lost_hosts and hosts(lost) >= budget.lost_hosts
 
 
-def allow(base: Budget, label: str, grants: Iterable[tuple[str | None, Budget]]) -> Allowance:
+def allow(base: Budget, label: str, grants: Iterable[tuple[str | None, Budget]], *, passes: bool = False) -> Allowance:
     """The budget of a task after the grants that name it, or all tasks."""
     extra = [more for target, more in grants if target is None or target == label]
     budget = Budget(
@@ -223,7 +246,7 @@ def allow(base: Budget, label: str, grants: Iterable[tuple[str | None, Budget]])
         lost_hosts=base.lost_hosts + sum(more.lost_hosts for more in extra),
         lost=base.lost + sum(more.lost for more in extra),
     )
-    return Allowance(budget, base.failed)
+    return Allowance(budget, base.failed, passes)
 
 
 def backoff_exponent(log: TaskLog) -> int | None:

@@ -13,6 +13,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -35,6 +36,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str | None
     priority: int
     budget: Budget
+    on_dead: Literal["fail", "passthrough"]
     attachments: dict[str, Path]
 
 
@@ -93,6 +95,7 @@ class Submitter:
             attachments=tuple(self._pin(path, job.source / name) for name, path in asked.attachments.items()),
             request=msgspec.Raw(asked.request),
             budget=asked.budget,
+            on_dead=asked.on_dead,
             priority=asked.priority,
         )
         text = msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
