@@ -1,4 +1,4 @@
-"""Which attempts a worker could claim next: cached, shuffled, delayed after failures; hints only."""
+"""Which attempts a worker could claim next: cached, in an order of its own, delayed after failures; hints only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from waterz_spool.spool.states import backoff_exponent
 
 Accept = Callable[[Job, Task, int], bool]
 
-_MISSES = 4  # then the cache is too old to be worth another try
+_TASKS_PER_MISS = 500  # a miss costs the same everywhere, a listing grows with the job
 _OWN_FAILURE_FACTOR = 3.0  # a segment that failed on this host is left to others for so much longer
 
 
@@ -28,8 +28,27 @@ class Candidate:
     not_before: float  # monotonic
 
 
+def _stretches(found: list[Candidate], random: Random) -> Iterator[Candidate]:
+    """All of them, neighbours in a row, from one random starting point after the other."""
+    left = {candidate.task: candidate for candidate in found if isinstance(candidate.task, int)}
+    starts = list(left)
+    random.shuffle(starts)
+    for index in starts:
+        while (candidate := left.pop(index, None)) is not None:
+            yield candidate
+            index += 1
+
+
 class Candidates:
-    """The cache. Final and prepare of a job come first, its segments in an order of this worker's own."""
+    """The cache. Final and prepare of a job come first, then its segments in stretches.
+
+    A stretch is a row of neighbours from a random starting point. Workers that begin apart work apart, and meet only
+    where one comes to the place where another one began: then the rest of the stretch is somebody else's, and the
+    next stretch is tried. Nothing but the number of operations depends on it.
+
+    Attributes:
+        contested: Whether somebody else had a segment that was open at the last look: another look may show more.
+    """
 
     def __init__(self, tasks: frozenset[str], host: str, settings: SpoolSettings, random: Random) -> None:
         self._tasks = tasks
@@ -40,12 +59,16 @@ class Candidates:
         self._late: list[Candidate] = []
         self._first_seen: dict[tuple[str, Task, int], float] = {}
         self._misses = 0
+        self.contested = False
+        self._misses_max = 1  # then the cache is too old to be worth another try
 
     def refill(self) -> None:
         """Forget all: a fresh look follows."""
         self._open.clear()
         self._late.clear()
         self._misses = 0
+        self._misses_max = 1
+        self.contested = False
 
     def add(self, job: Job, snapshot: Snapshot, now: float, accept: Accept) -> None:
         """Take up what a look at a job shows."""
@@ -56,10 +79,10 @@ class Candidates:
         ]
         first = [candidate for candidate in found if isinstance(candidate.task, str)]
         rest = [candidate for candidate in found if isinstance(candidate.task, int)]
-        self._random.shuffle(rest)
-        ordered = [*first, *rest]
+        ordered = [*first, *_stretches(rest, self._random)]
         self._late += [candidate for candidate in ordered if candidate.not_before > now]
         self._open[:0] = reversed([candidate for candidate in ordered if candidate.not_before <= now])
+        self._misses_max += (len(snapshot.view.tasks) + len(snapshot.view.ready)) // _TASKS_PER_MISS
 
     def forget(self, job: Job) -> None:
         """A job was paused or cancelled: its candidates are none."""
@@ -68,7 +91,7 @@ class Candidates:
 
     def __iter__(self) -> Iterator[Candidate]:
         """Candidates one by one, until there are none or too many were taken by others."""
-        while self._open and self._misses < _MISSES:
+        while self._open and self._misses < self._misses_max:
             yield self._open.pop()
 
     @property
@@ -76,13 +99,16 @@ class Candidates:
         """Whether there is one to try now."""
         return bool(self._open)
 
-    def missed(self) -> None:
-        """Somebody else had it."""
+    def missed(self, candidate: Candidate) -> None:
+        """Somebody else had it, and probably goes on from there."""
         self._misses += 1
-
-    def hit(self) -> None:
-        """A claim succeeded."""
-        self._misses = 0
+        if not isinstance(candidate.task, int):
+            return
+        self.contested = True
+        index = candidate.task + 1
+        while self._open and self._open[-1].job is candidate.job and self._open[-1].task == index:
+            self._open.pop()
+            index += 1
 
     def next_due_s(self, now: float) -> float | None:
         """When the first delayed candidate is due, in seconds from now."""

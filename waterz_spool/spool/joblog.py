@@ -156,9 +156,9 @@ class JobLog:
         won = link_if_absent(self.ops, written, self.layout.log / end_name(task, attempt), data)
         if won:
             hit("after_end", label(task))
-            settle_folder(self.ops, self.layout.log)
-            self.mark(task, attempt, kind)
+            self.mark(task, attempt, kind)  # at once: whoever lists the outcome without it has to read
             hit("after_marker", label(task))
+            settle_folder(self.ops, self.layout.log)
         return won
 
     def mark(self, task: Task, attempt: int, kind: str) -> None:

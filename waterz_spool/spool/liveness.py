@@ -20,7 +20,7 @@ import msgspec
 
 from waterz_spool.spool.atomic import BeatFile, FileOps, read_settled
 from waterz_spool.spool.clock import Clock
-from waterz_spool.spool.formats import Beat, SpoolSettings
+from waterz_spool.spool.formats import Beat, DamagedRecordError, SpoolSettings, WorkerRecord, decode
 from waterz_spool.spool.layout import SpoolLayout
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LINE_BYTES = 256
 _READS = 3
+_CONFIRM_S = 1.0  # a lock that can be had is looked at again after so long
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -138,6 +139,7 @@ class _Seen:
     since: float
     looked: float
     reads: int = 1
+    locked: bool | None = None  # None: not asked yet
 
 
 class Suspicion:
@@ -173,7 +175,12 @@ class Suspicion:
         silence = now - seen.since
         if silence >= self._settings.lease_s and seen.reads >= _READS:
             return True
-        return silence >= 2 * self._settings.beat_s and self._lock_is_free(wid, boot)
+        return silence >= min(2 * self._settings.beat_s, _CONFIRM_S) and self._lock_is_free(wid, boot)
+
+    def due_s(self) -> float | None:
+        """In how long the first of those looked at can become stale."""
+        since = min((seen.since for seen in self._seen.values()), default=None)
+        return None if since is None else since + self._settings.lease_s - self._clock.monotonic()
 
     def forget(self, wids: set[str]) -> None:
         """Keep only what is known of these workers."""
@@ -188,11 +195,20 @@ class Suspicion:
         if trust not in ("host", "shared") or (trust == "host" and boot != self._me.boot):
             return False
         path = self._layout.lock(wid)
-        lock = take_lock(path) if path.exists() else None
+        lock = take_lock(path) if path.exists() and self._has_lock(wid) else None
         if lock is None:
             return False
         lock.release()
         return True
+
+    def _has_lock(self, wid: str) -> bool:
+        """Whether it said that it holds one: some cannot where others can."""
+        seen, path = self._seen[wid], self._layout.worker_record(wid)
+        if seen.locked is None:
+            with contextlib.suppress(OSError, DamagedRecordError):
+                data = read_settled(self._ops, path)
+                seen.locked = None if data is None else decode(data, WorkerRecord, path).locked
+        return bool(seen.locked)
 
 
 def take_lock(path: Path) -> BaseFileLock | None:

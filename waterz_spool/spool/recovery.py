@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
+from waterz_spool.spool.clock import Clock
 from waterz_spool.spool.failpoints import hit
 from waterz_spool.spool.formats import DamagedRecordError, EndRecord, Token
 from waterz_spool.spool.jobs import Job
@@ -15,27 +16,47 @@ from waterz_spool.spool.root import Spool
 from waterz_spool.spool.snapshot import Snapshot
 
 Snapshots = Mapping[str, tuple[Job, Snapshot]]
+Key = tuple[str, Task, int]
 Claimed = tuple[Job, Task, int, Token]
+
+_READS_PER_POLL = 16
+_NOTICE_S = 1.0
 
 
 class Recovery:
-    """Looks at claims without outcome, only when there is nothing else to do.
+    """Looks at claims without outcome, only when there is nothing else to do, and only at those that last.
 
-    Attributes:
-        watching: Whether other workers' claims were seen at the last look: then looks must not become rare.
+    While many workers end a job together, most claims end before anybody has to know whose they are.
     """
 
-    def __init__(self, spool: Spool, suspicion: Suspicion, me: Identity) -> None:
-        self.watching = False
+    def __init__(self, spool: Spool, suspicion: Suspicion, me: Identity, clock: Clock) -> None:
         self._spool = spool
         self._suspicion = suspicion
         self._me = me
+        self._clock = clock
+        self._since: dict[Key, float] = {}  # when a claim without outcome was first seen
+        self._owners = 0
 
-    def own_open(self, snapshots: Snapshots) -> Iterator[tuple[Job, Task, int]]:
-        """Attempts claimed in this worker's name and without outcome."""
-        for job, task, attempt, owner in _claimed(snapshots):
+    def own_open(self, snapshots: Snapshots, doubtful: Collection[Key]) -> Iterator[tuple[Job, Task, int]]:
+        """Attempts claimed in this worker's name and without outcome, among those where that is in doubt."""
+        for job, task, attempt, owner in _claimed(snapshots, doubtful):
             if owner.w == self._me.wid:
                 yield job, task, attempt
+
+    def notice_s(self) -> float | None:
+        """How long to wait at most, so that a death is noticed in time; None: there is nobody to watch.
+
+        Where locks tell of a death at once, looks are frequent, but the more owners there are, the rarer.
+        """
+        if not self._since:
+            return None
+        settings = self._spool.settings
+        if settings.locks == "off":
+            notice_s = settings.lease_s / 4
+        else:
+            notice_s = max(min(settings.beat_s, _NOTICE_S), settings.poll_s * self._owners / _READS_PER_POLL)
+        due_s = self._suspicion.due_s()
+        return notice_s if due_s is None else min(notice_s, max(due_s, settings.poll_s))
 
     def revoke_predecessors(self, snapshots: Snapshots) -> bool:
         """End, as lost, what this worker's own predecessor held: Slurm restarted the job, so it is gone for certain.
@@ -47,7 +68,7 @@ class Recovery:
         """
         ended = False
         if succeeds(self._me.slurm, f"{self._me.slurm.rpartition('.')[0]}.0"):
-            for claimed in _claimed(snapshots):
+            for claimed in _claimed(snapshots, None):
                 if succeeds(self._me.slurm, claimed[3].slurm):
                     ended |= self._revoke(*claimed)
         return ended
@@ -65,10 +86,10 @@ class Recovery:
             Whether anything ended, by us or by somebody else: then a fresh look is worth it.
         """
         claims: dict[str, list[Claimed]] = defaultdict(list)
-        for claimed in _claimed(snapshots):
+        for claimed in _claimed(snapshots, self._lasting(snapshots)):
             if claimed[3].w != self._me.wid:
                 claims[claimed[3].w].append(claimed)
-        self.watching = bool(claims)
+        self._owners = len(claims)
         self._suspicion.forget(set(claims))
         ended = False
         for wid, held in claims.items():
@@ -76,6 +97,12 @@ class Recovery:
                 for claimed in held:
                     ended |= self._revoke(*claimed)
         return ended
+
+    def _lasting(self, snapshots: Snapshots) -> set[Key]:
+        """Claims without outcome that were there a poll ago."""
+        now = self._clock.monotonic()
+        self._since = {key: self._since.get(key, now) for _, key in _running(snapshots)}
+        return {key for key, since in self._since.items() if now - since >= self._spool.settings.poll_s}
 
     def _revoke(self, job: Job, task: Task, attempt: int, owner: Token) -> bool:
         hit("before_revoke", label(task))
@@ -95,12 +122,18 @@ class Recovery:
         return False
 
 
-def _claimed(snapshots: Snapshots) -> Iterator[Claimed]:
+def _running(snapshots: Snapshots) -> Iterator[tuple[Job, Key]]:
     for job, snapshot in snapshots.values():
-        if snapshot.commit is not None:
-            continue
-        for task, attempt in snapshot.running():
+        if snapshot.commit is None:
+            for task, attempt in snapshot.running():
+                yield job, (job.id, task, attempt)
+
+
+def _claimed(snapshots: Snapshots, only: Collection[Key] | None) -> Iterator[Claimed]:
+    """Claims without outcome and whose they are: one read for each that was not read before."""
+    for job, key in _running(snapshots):
+        if only is None or key in only:
             with contextlib.suppress(OSError, DamagedRecordError):
-                owner = job.log.owner(task, attempt)
+                owner = job.log.owner(key[1], key[2])
                 if owner is not None:
-                    yield job, task, attempt, owner
+                    yield job, key[1], key[2], owner

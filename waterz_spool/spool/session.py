@@ -83,7 +83,7 @@ class Session:
         self._candidates = Candidates(self.tasks, self.me.host, spool.settings, self._random)
         self._survey = Survey(spool, None if jobs is None else frozenset(jobs), self.clock)
         suspicion = Suspicion(spool.layout, spool.ops, spool.settings, self.clock, self.me)
-        self._recovery = Recovery(spool, suspicion, self.me)
+        self._recovery = Recovery(spool, suspicion, self.me, self.clock)
         self._tokens: dict[str, TokenSet] = {}
         self._working: dict[Key, Claim] = {}
         self._pending: dict[Key, tuple[Claim, EndRecord]] = {}
@@ -91,6 +91,9 @@ class Session:
         self._executions: dict[Key, int] = {}
         self._idle_s = 0.0
         self._hold_until = float("-inf")
+        self._doubtful: set[Key] = set()  # linked without a definite answer: may be ours
+        self._paused = False
+        self._paused_at = float("-inf")
 
     @property
     def wid(self) -> str:
@@ -176,7 +179,8 @@ class Session:
             self._look()
             freed = self._recovery.revoke_predecessors(self._survey.snapshots)
             claim = self._claim_one() or self._adopt()
-            if claim is None and not freed and not self._recovery.revoke_stale(self._survey.snapshots, self._idle_s):
+            again = freed or self._candidates.contested
+            if claim is None and not again and not self._recovery.revoke_stale(self._survey.snapshots, self._idle_s):
                 break
         if claim is None:
             self._wait_longer()
@@ -212,19 +216,22 @@ class Session:
     def _wait_longer(self) -> None:
         poll_s, most_s = self.spool.settings.poll_s, self.spool.settings.idle_s
         base_s = min(max(self._idle_s * 2, poll_s), max(most_s, poll_s))
-        if self._recovery.watching:
-            settings = self.spool.settings
-            notice_s = settings.lease_s / 4 if settings.locks == "off" else settings.beat_s
-            base_s = min(base_s, max(notice_s, poll_s))
+        notice_s = self._recovery.notice_s()
+        if notice_s is not None:
+            base_s = min(base_s, notice_s)
         self._idle_s = base_s * (0.75 + self._random.random() / 2)
 
     def _holding(self) -> bool:
-        if self.clock.monotonic() < self._hold_until:
+        """Whether to claim nothing: for want of space, or because the spool is paused (asked at most once a poll)."""
+        now = self.clock.monotonic()
+        if now < self._hold_until:
             return True
-        try:
-            return self.spool.paused
-        except OSError:
-            return True
+        if self._paused or now - self._paused_at >= self.spool.settings.poll_s:
+            try:
+                self._paused, self._paused_at = self.spool.paused, now
+            except OSError:
+                return True
+        return self._paused
 
     def _look(self) -> None:
         """A fresh look at the jobs in order, until one has something for us."""
@@ -247,7 +254,6 @@ class Session:
         for candidate in self._candidates:
             claim = self._try(candidate)
             if claim is not None:
-                self._candidates.hit()
                 return claim
         return None
 
@@ -262,11 +268,12 @@ class Session:
         try:
             won = self._token_set(candidate.job).claim(candidate.task, candidate.attempt)
         except OSError as error:
+            self._doubtful.add(key)
             if error.errno in NO_SPACE:
                 self._hold()
             won = False
         if not won:
-            self._candidates.missed()
+            self._candidates.missed(candidate)
             return None
         return self._begin(candidate.job, candidate.task, candidate.attempt)
 
@@ -276,7 +283,7 @@ class Session:
 
     def _adopt(self) -> Claim | None:
         """Work on a claim that bears our name and that we do not know of."""
-        for job, task, attempt in self._recovery.own_open(self._survey.snapshots):
+        for job, task, attempt in self._recovery.own_open(self._survey.snapshots, self._doubtful):
             key = (job.id, task, attempt)
             if key not in self._working and key not in self._ended and stage_of(task) in self.tasks:
                 return self._begin(job, task, attempt)
