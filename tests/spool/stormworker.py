@@ -1,4 +1,7 @@
-"""A worker process for storms: ``stormworker.py KIND ROOT SEGMENTS WORK_S HOST``; it dies with its parent."""
+"""A worker process for storms: ``stormworker.py KIND ROOT SEGMENTS WORK_S HOST``; it dies with its parent.
+
+What it notes down for the storm goes into the folder STORM_SIDE, in files of its own (STORM_NAME).
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ from pathlib import Path
 from spooltoy import work
 
 PR_SET_PDEATHSIG = 1
+SIDE, NAME = Path(os.environ["STORM_SIDE"]), os.environ["STORM_NAME"]
 
 
-def slow_writer(folder: Path, work_s: float):
-    busy = folder / f"busy.{os.getpid()}"
+def slow_writer(work_s: float):
+    busy = SIDE / f"busy.{NAME}"
 
     def write(path: Path, data: bytes) -> None:
         """Like an encoder: truncates first, then writes piece by piece."""
@@ -34,10 +38,10 @@ def slow_writer(folder: Path, work_s: float):
     return write
 
 
-def journal(root: Path, line: str) -> None:
-    """One write with O_APPEND: whole lines on a local file system."""
-    fd = os.open(root.parent / "journal", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.write(fd, f"{line} {os.getpid()}\n".encode())
+def journal(line: str) -> None:
+    """One write: a whole line."""
+    fd = os.open(SIDE / f"journal.{NAME}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(fd, f"{line}\n".encode())
     os.close(fd)
 
 
@@ -55,13 +59,13 @@ def run_spool(root: Path, segments: int, work_s: float, host: str) -> None:
                 time.sleep(session.idle_s())
                 continue
             try:
-                won = work(claim, segments, slow_writer(root.parent, work_s), Path.read_bytes)
+                won = work(claim, segments, slow_writer(work_s), Path.read_bytes)
             except OSError as error:
                 if not claim.ended:
                     claim.released(str(error))
                 continue
             if won:
-                journal(root, f"{claim.job.id}/{label(claim.task)}")
+                journal(f"{claim.job.id}/{label(claim.task)}")
 
 
 def run_submit(root: Path, segments: int, work_s: float, host: str) -> None:
@@ -73,7 +77,7 @@ def run_submit(root: Path, segments: int, work_s: float, host: str) -> None:
 def run_naive(root: Path, segments: int, work_s: float, host: str) -> None:
     from naive import NaiveSpool
 
-    NaiveSpool(root, segments).run(slow_writer(root.parent, work_s), lambda name: journal(root, name))
+    NaiveSpool(root, segments).run(slow_writer(work_s), journal)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Scene:
 
     def start(self, kind: str = "spool", **environment: str) -> subprocess.Popen[bytes]:
         self.storm.kind = kind
-        return self.storm.start({"RESULT": str(self.result), **environment})
+        return self.storm.start({"RESULT": str(self.result), **environment}).process.popen
 
     def dies_at(self, point: str, kind: str = "spool", action: str = "kill") -> None:
         process = self.start(kind, WATERZ_FAILPOINT=f"{point}:{action}")
