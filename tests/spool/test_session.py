@@ -215,10 +215,10 @@ def test_the_worker_lock_makes_recovery_fast(tmp_path: Path) -> None:
     dead, other = scene.session(), scene.session()
     claim(dead)
     assert scene.wait_for(other, 6) is None  # its process lives and holds the lock
-    assert dead._lock is not None
-    dead._lock.release()
+    assert dead._presence._lock is not None
+    dead._presence._lock.release()
     assert scene.wait_for(other, 3) is not None
-    other._lock.release()  # type: ignore[union-attr]
+    other._presence._lock.release()  # type: ignore[union-attr]
     scene.close()
 
 

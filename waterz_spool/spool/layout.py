@@ -3,8 +3,10 @@
 ```
 SPOOL/
   spool.json  inbox/  outbox/  hosts/  trash/
+  fetched/<key>/                    downloads: a hidden part while it grows, then the file
   workers/<wid>.json .hb .lock      who works; heartbeat; the FileLock held for life (a hint)
   ctl/<n>.ctl <n>.<verb>            spool-wide pause and resume
+  hosts/<host>.<n>.quarantine       a host that stopped claiming; .resume lifts it
   active/<prio>-<utc>-<job>         empty index entries (a hint; jobs/ is the truth)
   jobs/<job>/
     job.json  source/  plan.json (derived: a link for people)  plan.<nonce>.json
@@ -45,6 +47,7 @@ COMMIT_NAME = "commit.end"
 PUBLISHED_NAME = "published.0"
 KINDS = ("done", "failed", "lost", "released", "dead")
 VERBS = ("pause", "resume", "cancel")
+HOST_VERBS = ("quarantine", "resume")
 CONTROL_RECORD = "{}.ctl"  # the n-th thing asked; what it is stands in it and in the marker beside it
 MAX_SEGMENTS = 100_000
 
@@ -91,6 +94,20 @@ def grant_name(number: int | str) -> str:
     return f"grant.{number}"
 
 
+def host_record(host: str, number: int, verb: str) -> str:
+    """The record in hosts/ that a host stopped for the n-th time, or that this was lifted."""
+    return f"{host}.{number}.{verb}"
+
+
+def parse_host_record(name: str) -> tuple[str, int, str] | None:
+    """Host, number and verb of a name in hosts/, or None when it is none."""
+    host, _, rest = name.rpartition(".")
+    host, _, digits = host.rpartition(".")
+    if FILE_NAME.fullmatch(host) is None or rest not in HOST_VERBS:
+        return None
+    return (host, int(digits), rest) if digits.isascii() and digits.isdigit() and len(digits) <= 6 else None
+
+
 def check_file_name(name: str) -> str:
     """The same name if a record may name a file so.
 
@@ -127,6 +144,7 @@ class SpoolLayout:
         self.active = root / "active"
         self.jobs = root / "jobs"
         self.trash = root / "trash"
+        self.fetched = root / "fetched"  # made by the first download
 
     @property
     def folders(self) -> tuple[Path, ...]:

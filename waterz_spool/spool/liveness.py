@@ -26,7 +26,7 @@ from waterz_spool.spool.layout import SpoolLayout
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-_LINE_BYTES = 256
+_LINE_BYTES = 320
 _READS = 3
 _CONFIRM_S = 1.0  # a lock that can be had is looked at again after so long
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -77,6 +77,7 @@ class Heart:
         self._file: BeatFile | None = None
         self._last = clock.monotonic()
         self._line = Beat(beat=0)
+        self._since = 0.0
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -88,6 +89,12 @@ class Heart:
         with self._guard:
             self._line = msgspec.structs.replace(self._line, progress=self._line.progress + 1, **changes)
 
+    def complain(self, trouble: str, since: float) -> None:
+        """Say what keeps this worker from its work since a time of its clock; nothing: it is over."""
+        with self._guard:
+            self._line = msgspec.structs.replace(self._line, trouble=trouble)
+            self._since = since
+
     def silent(self) -> bool:
         """Whether others may believe this worker dead."""
         return self._clock.monotonic() - self._last > self._limit_s
@@ -98,7 +105,8 @@ class Heart:
         if before - self._last > self._limit_s:
             self.epoch += 1
         with self._guard:
-            self._line = msgspec.structs.replace(self._line, beat=self._line.beat + 1)
+            lasted_s = round(before - self._since, 1) if self._line.trouble else 0.0
+            self._line = msgspec.structs.replace(self._line, beat=self._line.beat + 1, trouble_s=lasted_s)
             data = msgspec.json.encode(self._line).ljust(_LINE_BYTES - 1) + b"\n"
         try:
             if self._file is None:

@@ -22,6 +22,7 @@ from waterz_spool.spool.formats import (
     decode_spool_file,
     encode,
 )
+from waterz_spool.spool.hosts import Hosts
 from waterz_spool.spool.jobs import Job
 from waterz_spool.spool.layout import JOB_ID, SpoolLayout
 from waterz_spool.spool.submit import Submission, Submitter
@@ -41,6 +42,7 @@ class Spool:
         clock: Where time comes from.
         tokens: Where unique names come from.
         ctl: Spool-wide pause and resume.
+        hosts: Hosts that claim nothing.
     """
 
     def __init__(self, root: Path, file: SpoolFile, ops: FileOps, clock: Clock, tokens: Tokens) -> None:
@@ -52,6 +54,7 @@ class Spool:
         self.clock = clock
         self.tokens = tokens
         self.ctl = ControlFolder(self.layout.ctl, ops, clock, tokens)
+        self.hosts = Hosts(self.layout, ops, clock, tokens)
         self._jobs: dict[str, Job] = {}
 
     def __repr__(self) -> str:

@@ -7,41 +7,53 @@ Limit: work may be done in vain, when a slow worker is taken for a dead one.
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from functools import update_wrapper
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from waterz_spool.errors import UsageError
-from waterz_spool.spool.atomic import NO_SPACE, RECORD_CAP_BYTES, UndecidedError, put_if_absent
 from waterz_spool.spool.candidates import Accept, Candidate, Candidates
 from waterz_spool.spool.claims import Claim
 from waterz_spool.spool.clock import Clock
 from waterz_spool.spool.formats import (
     DamagedRecordError,
     EndRecord,
-    WorkerRecord,
-    encode,
 )
+from waterz_spool.spool.hosts import Streak
 from waterz_spool.spool.jobs import Job
 from waterz_spool.spool.layout import FINAL, PREP, SEGMENT, Task, stage_of
-from waterz_spool.spool.liveness import Heart, Identity, Suspicion, take_lock
+from waterz_spool.spool.liveness import Heart, Identity, Suspicion
+from waterz_spool.spool.outcomes import Outcomes
+from waterz_spool.spool.presence import Presence
 from waterz_spool.spool.recovery import Recovery
 from waterz_spool.spool.root import Spool
 from waterz_spool.spool.survey import Survey
 from waterz_spool.spool.tokens import TokenSet
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from waterz_spool.spool.trouble import Trouble
 
 Key = tuple[str, Task, int]
 STAGES = frozenset({PREP, SEGMENT, FINAL})
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _alone(method: Callable[Concatenate[Session, P], R]) -> Callable[Concatenate[Session, P], R]:
+    """Let one thread at a time into the session's methods: a worker may encode one segment beside the next."""
+
+    def guarded(self: Session, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._guard:
+            return method(self, *args, **kwargs)
+
+    update_wrapper(guarded, method)
+    return guarded
+
 
 class Session:
-    """A worker. Use it as a context manager, from one thread; a second thread of its own beats.
+    """A worker. Use it as a context manager; one thread at a time is inside of it, and one of its own beats.
 
     Args:
         spool: The spool.
@@ -53,6 +65,10 @@ class Session:
         info: What others may want to know of it (GPU, versions, Slurm ids): small JSON.
         clock: Instead of the spool's.
         threads: False leaves beating to the caller (`heart.beat`), for tests.
+
+    Attributes:
+        trouble: What storage refuses at present.
+        stopped: Whether this host claims nothing, see `Hosts`.
     """
 
     def __init__(
@@ -76,24 +92,30 @@ class Session:
             raise UsageError(f"unknown stages: {', '.join(sorted(self.tasks - STAGES))}")
         self.heart = Heart(spool.layout.heartbeat(self.wid), spool.ops, spool.settings, self.clock)
         self._random = Random(self.wid)
+        self.trouble = Trouble(
+            spool.layout, spool.ops, self.heart, self.clock, tokens=spool.tokens, random=self._random
+        )
         self._accept = accept or _anything
-        self._info = info or {}
         self._threads = threads
-        self._lock: BaseFileLock | None = None
+        self._presence = Presence(
+            spool, self.me, self.heart, self.trouble, clock=self.clock, tasks=self.tasks, info=info or {}
+        )
         self._candidates = Candidates(self.tasks, self.me.host, spool.settings, self._random)
-        self._survey = Survey(spool, None if jobs is None else frozenset(jobs), self.clock)
+        self._survey = Survey(spool, None if jobs is None else frozenset(jobs), self.clock, self.trouble.note)
         suspicion = Suspicion(spool.layout, spool.ops, spool.settings, self.clock, self.me)
         self._recovery = Recovery(spool, suspicion, self.me, self.clock)
         self._tokens: dict[str, TokenSet] = {}
         self._working: dict[Key, Claim] = {}
-        self._pending: dict[Key, tuple[Claim, EndRecord]] = {}
         self._ended: set[Key] = set()
         self._executions: dict[Key, int] = {}
         self._idle_s = 0.0
-        self._hold_until = float("-inf")
         self._doubtful: set[Key] = set()  # linked without a definite answer: may be ours
         self._paused = False
         self._paused_at = float("-inf")
+        self._guard = threading.RLock()
+        self._streak = Streak(self.me.host)
+        self.stopped = False
+        self._outcomes = Outcomes(spool, self.trouble, tokens_of=self._token_set, finished=self._finished)
 
     @property
     def wid(self) -> str:
@@ -117,51 +139,27 @@ class Session:
         self.close()
 
     def start(self) -> None:
-        """Say who this is, take the worker's lock for life, begin to beat.
+        """Say who this is (as soon as there is room for it), take the worker's lock for life, begin to beat.
 
         Raises:
-            OSError: The spool cannot be written.
+            OSError: The spool cannot be written by this user, or is not there.
         """
-        if self.spool.settings.locks != "off":
-            self._lock = take_lock(self.spool.layout.lock(self.wid))
-        self.heart.beat()
-        record = WorkerRecord(
-            w=self.wid,
-            host=self.me.host,
-            pid=self.me.pid,
-            boot=self.me.boot,
-            uid=os.getuid(),
-            tasks=tuple(sorted(self.tasks)),
-            locked=self._lock is not None,
-            started=self.clock.wall(),
-            info=self._info,
-        )
-        path = self.spool.layout.worker_record(self.wid)
-        put_if_absent(self.spool.ops, path, encode(record), self.spool.tokens())
-        if self._threads:
-            self.heart.start()
+        self._presence.begin(threads=self._threads)
 
+    @_alone
     def close(self) -> None:
         """Hand back what is held, stop beating, leave no heartbeat behind unless something is still undecided."""
         try:
             for claim in list(self._working.values()):
-                if claim.key not in self._pending:
+                if claim.key not in self._outcomes.pending:
                     claim.released("the worker ended")
             self._settle()
         finally:
-            self.heart.stop()
-            if self._lock is not None:
-                self._lock.release()
-            if not self._working:
-                self._leave()
-
-    def _leave(self) -> None:
-        for path in (self.spool.layout.heartbeat(self.wid), self.spool.layout.lock(self.wid)):
-            with contextlib.suppress(OSError):
-                self.spool.ops.unlink(path)
+            self._presence.end(clean=not self._working)
 
     # ---- finding work
 
+    @_alone
     def next(self) -> Claim | None:
         """The next attempt to work on, claimed, or None when there is nothing right now.
 
@@ -183,32 +181,38 @@ class Session:
             if claim is None and not again and not self._recovery.revoke_stale(self._survey.snapshots, self._idle_s):
                 break
         if claim is None:
+            self.trouble.over()
             self._wait_longer()
         else:
             self._idle_s = 0.0
         return claim
 
+    @_alone
     def idle_s(self) -> float:
         """How long to wait before the next `next`.
 
         It doubles while there is nothing, with jitter, but stays short of what is due or needed to notice a dead
         worker.
         """
+        if self.trouble.name:
+            return max(self.trouble.due_s(), 0.01)
         wait_s = max(self._idle_s, self.spool.settings.poll_s)
         due_s = self._candidates.next_due_s(self.clock.monotonic())
         if due_s is not None:
             wait_s = min(wait_s, max(due_s, 0.01))
         return wait_s
 
+    @_alone
     def drained(self) -> bool:
         """Whether nothing is left that this worker could ever do: all its jobs done, failed or cancelled.
 
         Limit: a paused job may be resumed, so it counts as work; a failed one may be granted more, and does not.
         """
-        if self._working or self._pending:
+        if self._working or self._outcomes.pending:
             return False
         return self._survey.finished(final=FINAL in self.tasks)
 
+    @_alone
     def unpublished(self) -> list[Job]:
         """Jobs that are decided to be published but are not yet: `Job.publish` is due, by anyone."""
         return self._survey.unpublished()
@@ -223,25 +227,39 @@ class Session:
 
     def _holding(self) -> bool:
         """Whether to claim nothing: for want of space, or because the spool is paused (asked at most once a poll)."""
-        now = self.clock.monotonic()
-        if now < self._hold_until:
+        if self.trouble.holding():
             return True
+        now = self.clock.monotonic()
         if self._paused or now - self._paused_at >= self.spool.settings.poll_s:
             try:
+                self._presence.introduce()
                 self._paused, self._paused_at = self.spool.paused, now
-            except OSError:
+            except OSError as error:
+                self.trouble.note(error)
                 return True
         return self._paused
 
     def _look(self) -> None:
         """A fresh look at the jobs in order, until one has something for us."""
         self._candidates.refill()
+        if self._host_stopped():
+            return
         now = self.clock.monotonic()
         for job, snapshot in self._survey.look(repair=True):
             self._help(job, snapshot.control.cancel, snapshot.task(FINAL).done, snapshot.commit is not None)
             self._candidates.add(job, snapshot, now, self._accept)
             if self._candidates.ready:
                 return
+
+    def _host_stopped(self) -> bool:
+        """Whether this host leaves work to others, because it fails at what works elsewhere."""
+        why = self._streak.verdict()
+        if why:
+            with contextlib.suppress(OSError):
+                self.spool.hosts.stop(self.me.host, why)
+                self._streak.broken()
+        self.stopped = self.spool.hosts.is_stopped(self.me.host)
+        return self.stopped
 
     def _help(self, job: Job, cancel: bool, final: int, committed: bool) -> None:
         """Decide the end of a job whose final or cancel died before it could."""
@@ -269,17 +287,12 @@ class Session:
             won = self._token_set(candidate.job).claim(candidate.task, candidate.attempt)
         except OSError as error:
             self._doubtful.add(key)
-            if error.errno in NO_SPACE:
-                self._hold()
+            self.trouble.note(error)
             won = False
         if not won:
             self._candidates.missed(candidate)
             return None
         return self._begin(candidate.job, candidate.task, candidate.attempt)
-
-    def _hold(self) -> None:
-        """No space: claim nothing for a while."""
-        self._hold_until = self.clock.monotonic() + max(self.spool.settings.backoff_s, self.spool.settings.poll_s)
 
     def _adopt(self) -> Claim | None:
         """Work on a claim that bears our name and that we do not know of."""
@@ -305,6 +318,7 @@ class Session:
 
     # ---- for claims
 
+    @_alone
     def asked_to_stop(self, job: Job) -> str | None:
         """Whether people asked for it: ``cancelled`` (also when the job is gone), ``paused``, or None."""
         answer = self._asked(job)
@@ -323,65 +337,34 @@ class Session:
         except OSError:
             return None
 
+    @_alone
     def commit(self, job: Job, attempt: int) -> None:
         """Final is done: compete for the end of the job; whoever looks next does it when this fails."""
         with contextlib.suppress(OSError, DamagedRecordError):
             job.decide("publish", attempt=attempt)
 
+    @_alone
     def conclude(self, claim: Claim, record: EndRecord) -> bool:
         """Record the outcome of a claim, now or as soon as it can be.
 
         Returns:
             True when this outcome holds; False when another does, or when it is not known yet.
         """
-        if claim.ended:
-            raise UsageError(f"{claim} has ended already", where=claim.job.id)
-        if len(encode(record)) > RECORD_CAP_BYTES:
-            raise UsageError(f"an outcome of more than {RECORD_CAP_BYTES} bytes", where=claim.job.id)
-        claim.ended = True
-        self._pending[claim.key] = (claim, record)
-        return self._record(claim, record)
+        return self._outcomes.conclude(claim, record)
 
     def _settle(self) -> None:
-        """Try again to record what could not be recorded before."""
-        for claim, record in list(self._pending.values()):
-            self._record(claim, record)
+        self._outcomes.settle()
 
-    def _record(self, claim: Claim, record: EndRecord) -> bool:
-        try:
-            won = claim.job.log.put_end(claim.task, claim.attempt, record)
-        except OSError as error:
-            if isinstance(error, UndecidedError) or not self._fall_back(claim, record, error):
-                self._give_up_if_gone(claim, error)
-                return False
-            won = record.kind != "done"
-        self._finish(claim.key)
-        return won
-
-    def _fall_back(self, claim: Claim, record: EndRecord, error: OSError) -> bool:
-        """Where nothing can be written, link an outcome that was written before; True when the attempt has ended."""
-        full = error.errno in NO_SPACE
-        if full:
-            self._hold()
-        name = {"released": "released", "done": "nospace" if full else "", "failed": "failed" if full else ""}
-        written = self._token_set(claim.job).outcome(name.get(record.kind, ""))
-        if written is None:
-            return False
-        with contextlib.suppress(OSError):
-            claim.job.log.link_end(written.path, written.data, claim.task, claim.attempt, written.kind)
-            return True
-        return False
-
-    def _give_up_if_gone(self, claim: Claim, error: OSError) -> None:
-        """A job that was cleaned away needs no outcome; everything else is tried again later."""
-        if error.errno == errno.ENOENT and claim.job.id not in self.spool.job_ids():
-            self._finish(claim.key)
-
-    def _finish(self, key: Key) -> None:
-        self._working.pop(key, None)
-        self._pending.pop(key, None)
-        self._ended.add(key)
+    def _finished(self, claim: Claim, kind: str) -> None:
+        """A claim has an outcome: ours, of this kind, or somebody else's."""
+        self._working.pop(claim.key, None)
+        self._ended.add(claim.key)
         self._survey.outdate()
+        if kind == "failed":
+            self._streak.failed(claim.job, claim.task)
+        elif kind == "done":
+            self._streak.broken()
+            self.trouble.over(proven=True)
         if not self._working:
             self.heart.note(job="", task="", k=0, fraction=0.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from waterz_spool.errors import UsageError
 from waterz_spool.spool.clock import Clock
@@ -26,12 +26,15 @@ class Survey:
         broken: Jobs that cannot be worked on, with the reason.
     """
 
-    def __init__(self, spool: Spool, only: frozenset[str] | None, clock: Clock) -> None:
+    def __init__(
+        self, spool: Spool, only: frozenset[str] | None, clock: Clock, refused: Callable[[OSError], None]
+    ) -> None:
         self.snapshots: dict[str, tuple[Job, Snapshot]] = {}
         self.broken: dict[str, str] = {}
         self._spool = spool
         self._only = only
         self._clock = clock
+        self._refused = refused  # told what cannot be read
         self._over: set[str] = set()  # published or cancelled: never work again
         self._failed: dict[str, list[int]] = {}  # grants seen when it had failed
         self._entries: dict[str, list[str]] = {}  # in active/, by job
@@ -89,7 +92,8 @@ class Survey:
             return None
         except FileNotFoundError:
             return None  # cleaned away
-        except OSError:
+        except OSError as error:
+            self._refused(error)
             self._unsure = True
             return None
         self.broken.pop(job_id, None)
@@ -125,7 +129,8 @@ class Survey:
             now = self._clock.monotonic()
             if now - self._all_at >= _ALL_JOBS_EVERY_S:
                 self._all, self._all_at = set(self._spool.job_ids()), now
-        except OSError:
+        except OSError as error:
+            self._refused(error)
             self._unsure = True
             return []
         self._entries = {}
