@@ -13,9 +13,11 @@ import msgspec
 
 from waterz_spool.errors import SetupError, WaterzError
 from waterz_spool.records import FileRef
-from waterz_spool.spool.layout import check_file_name
+from waterz_spool.spool.layout import JOB_ID, KINDS, MAX_SEGMENTS, VERBS, WORKER_ID, check_file_name
 
 FORMAT_VERSION = 1
+JOB_SCHEMA = 1
+LOCKS = ("off", "host", "shared")
 
 T = TypeVar("T")
 
@@ -223,7 +225,7 @@ def decode(data: bytes, kind: type[T], path: Path) -> T:
     """
     try:
         record = msgspec.json.decode(data, type=kind)
-        _check_names(record)
+        _check(record)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DamagedRecordError(
             f"damaged {kind.__name__}: {error}",
@@ -242,8 +244,10 @@ def decode_spool_file(data: bytes, path: Path) -> SpoolFile:
     try:
         version = msgspec.json.decode(data, type=_Versioned).version
         if version == FORMAT_VERSION:
-            return msgspec.json.decode(data, type=SpoolFile)
-    except msgspec.DecodeError as error:
+            found = msgspec.json.decode(data, type=SpoolFile)
+            _check_settings(found.settings)
+            return found
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise SetupError(f"damaged spool.json: {error}", where=str(path)) from error
     raise SetupError(
         f"spool format {version}, this program knows {FORMAT_VERSION}",
@@ -256,13 +260,38 @@ class _Versioned(msgspec.Struct):
     version: int
 
 
-def _check_names(record: object) -> None:
+def _check(record: object) -> None:
+    """What of a record becomes part of a path, a loop or a decision, beyond its types."""
     refs: tuple[FileRef | SourceRef, ...] = ()
     if isinstance(record, EndRecord):
         refs = record.outs
+        _expect(record.kind in KINDS, "kind", record.kind)
+        _expect(record.v == FORMAT_VERSION, "format version", record.v)
+    elif isinstance(record, Token | WorkerRecord):
+        _expect(WORKER_ID.fullmatch(record.w) is not None, "worker", record.w)
+        _expect(isinstance(record, WorkerRecord) or record.v == FORMAT_VERSION, "format version", record)
+    elif isinstance(record, CommitRecord):
+        _expect(record.kind in ("publish", "cancelled"), "kind", record.kind)
+    elif isinstance(record, ControlRecord):
+        _expect(record.verb in VERBS, "verb", record.verb)
     elif isinstance(record, PlanRecord):
         refs = (record.plan,)
+        _expect(0 < record.segments <= MAX_SEGMENTS, "number of segments", record.segments)
     elif isinstance(record, JobFile):
         refs = (record.source, *record.attachments)
+        _expect(record.schema == JOB_SCHEMA, "schema", record.schema)
+        _expect(JOB_ID.fullmatch(record.id) is not None, "job id", record.id)
     for ref in refs:
         check_file_name(ref.file)
+
+
+def _expect(holds: bool, what: str, found: object) -> None:
+    if not holds:
+        raise ValueError(f"unknown {what}: {found!r:.80}")
+
+
+def _check_settings(settings: SpoolSettings) -> None:
+    """Times that would make a worker spin or sleep for ever."""
+    for name in ("beat_s", "lease_s", "poll_s", "idle_s", "backoff_s", "backoff_max_s"):
+        _expect(0.001 <= getattr(settings, name) <= 86400, name, getattr(settings, name))
+    _expect(settings.locks in LOCKS, "value of locks", settings.locks)

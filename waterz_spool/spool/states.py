@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from waterz_spool.spool.formats import Budget
+from waterz_spool.spool.formats import Budget, DamagedRecordError
 from waterz_spool.spool.layout import (
     COMMIT_NAME,
     KINDS,
@@ -19,6 +19,7 @@ from waterz_spool.spool.layout import (
     PUBLISHED_NAME,
     VERBS,
     Task,
+    label,
     task_of,
 )
 
@@ -28,10 +29,11 @@ OPEN = "open"  # of a task alone: nobody has the next attempt
 class TaskLog:
     """What log/ says about one task."""
 
-    __slots__ = ("ended", "kinds", "top", "voids")
+    __slots__ = ("ended", "kinds", "names", "top", "voids")
 
     def __init__(self) -> None:
         self.top = 0  # highest attempt seen
+        self.names = 0  # names in the listing
         self.ended: set[int] = set()
         self.kinds: dict[int, str] = {}  # outcome by attempt, as far as a marker or a read told
         self.voids: set[int] = set()
@@ -81,8 +83,13 @@ class LogView:
         return self.tasks.setdefault(task, TaskLog())
 
     def unknown(self) -> Iterator[tuple[Task, int]]:
-        """Outcomes that must be read because no marker tells their kind."""
+        """Outcomes that must be read because no marker tells their kind.
+
+        Raises:
+            DamagedRecordError: A number stands there that no attempts lead to; counting up to it could take for ever.
+        """
         for task, log in self.tasks.items():
+            _check_numbers(log.top, log.names, f"attempt {log.top} of {label(task)}")
             for attempt in log.unknown():
                 yield task, attempt
 
@@ -92,11 +99,17 @@ class ControlView:
     """One listing of control/ or ctl/, parsed."""
 
     last: int = 0
+    names: int = 0  # in the listing
     verbs: dict[int, str] = field(default_factory=dict)  # by number, as far as a marker or a read told
     grants: list[int] = field(default_factory=list)
 
     def unknown(self) -> list[int]:
-        """Records whose verb must be read because no marker tells it."""
+        """Records whose verb must be read because no marker tells it.
+
+        Raises:
+            DamagedRecordError: A number stands there that no records lead to.
+        """
+        _check_numbers(self.last, self.names, f"control record {self.last}")
         return [number for number in range(1, self.last + 1) if number not in self.verbs]
 
     @property
@@ -109,6 +122,14 @@ class ControlView:
     def cancel(self) -> bool:
         """Whether anybody ever asked to cancel: there is no way back."""
         return "cancel" in self.verbs.values()
+
+
+_TORN = 64  # names that an old listing may lack
+
+
+def _check_numbers(top: int, names: int, what: str) -> None:
+    if top > names + _TORN:
+        raise DamagedRecordError(f"there is {what}, but not those before it", todo="run `waterz-spool verify`")
 
 
 _SINGLES = {PLAN_NAME: "planned", COMMIT_NAME: "committed", PUBLISHED_NAME: "published"}
@@ -153,6 +174,7 @@ def _note(log: TaskLog, attempt: int, what: str) -> bool:
     elif what:
         return False
     log.top = max(log.top, attempt)
+    log.names += 1
     return True
 
 
@@ -161,10 +183,11 @@ def parse_control(names: Iterable[str]) -> ControlView:
     view = ControlView()
     for name in names:
         first, _, second = name.partition(".")
-        if first == "grant" and second.isascii() and second.isdigit():
+        if first == "grant" and second.isascii() and second.isdigit() and len(second) <= 9:
             view.grants.append(int(second))
-        elif first.isascii() and first.isdigit() and second in (*VERBS, "ctl"):
+        elif first.isascii() and first.isdigit() and len(first) <= 9 and second in (*VERBS, "ctl"):
             view.last = max(view.last, int(first))
+            view.names += 1
             if second != "ctl":
                 view.verbs[int(first)] = second
     return view

@@ -21,10 +21,8 @@ from waterz_spool.errors import InputError, UsageError
 from waterz_spool.spool.atomic import PAYLOAD_CAP_BYTES, FileOps, read_settled, settle_folder
 from waterz_spool.spool.clock import Clock, Tokens
 from waterz_spool.spool.failpoints import hit
-from waterz_spool.spool.formats import Budget, JobFile, SourceRef, decode
+from waterz_spool.spool.formats import JOB_SCHEMA, Budget, JobFile, SourceRef, decode
 from waterz_spool.spool.layout import JobLayout, SpoolLayout, check_file_name, check_job_id
-
-SCHEMA = 1
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +83,7 @@ class Submitter:
         for folder in job.folders:
             self._ops.mkdir(folder)
         record = JobFile(
-            schema=SCHEMA,
+            schema=JOB_SCHEMA,
             id=job_id,
             name=asked.name,
             submitted=self._clock.wall(),
