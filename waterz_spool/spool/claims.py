@@ -106,6 +106,12 @@ class Claim:
                 return f"{ref.file} is damaged"
         return ""
 
+    def passing(self) -> bool:
+        """For a segment: whether to let the source's pixels through, as its budget is spent and its job says so."""
+        if self.attempt == 1 or self.job.file.on_dead != "passthrough":
+            return False
+        return self.job.snapshot().passing(self.task, self.attempt)
+
     # ---- outputs
 
     def output(self, suffix: str, *, stem: str | None = None) -> Path:
@@ -162,11 +168,14 @@ class Claim:
 
     def progress(self, fraction: float) -> None:
         """Report how much is done, 0..1: shown by status, and proof that the worker does not hang."""
-        self._session.heart.note(fraction=round(fraction, 4))
+        job, task, attempt = self.key
+        self._session.heart.note(job=job, task=str(task), k=attempt, fraction=round(fraction, 4))
 
     # ---- the outcome
 
-    def done(self, outs: Sequence[Path] = (), info: bytes = b"null", *, peak_mib: float = 0.0) -> bool:
+    def done(
+        self, outs: Sequence[Path] = (), info: bytes = b"null", *, peak_mib: float = 0.0, passed: bool = False
+    ) -> bool:
         """Record success: outputs are flushed and hashed, then the one outcome is linked. THE commit.
 
         It is tried even by a worker that was suspected meanwhile: the link decides.
@@ -175,6 +184,7 @@ class Claim:
             outs: Complete files, at paths that `output` gave.
             info: JSON for whoever reads the outcome, at most 12 kB.
             peak_mib: Peak memory, for status.
+            passed: The output holds the source's own pixels, see `passing`.
 
         Returns:
             False when the attempt is not ours any more (or cannot be recorded now; the session tries again). Then
@@ -189,7 +199,7 @@ class Claim:
         if outs:
             self.job.log.ops.sync_folder(self.job.layout.outputs(self.task))
         hit("after_output", label(self.task))
-        won = self._end("done", outs=refs, info=info, peak_mib=peak_mib)
+        won = self._end("done", outs=refs, info=info, peak_mib=peak_mib, passed=passed)
         if won and self.task == FINAL:
             self._session.commit(self.job, self.attempt)
         return won
@@ -217,6 +227,7 @@ class Claim:
         outs: tuple[FileRef, ...] = (),
         info: bytes = b"null",
         peak_mib: float = 0.0,
+        passed: bool = False,
     ) -> bool:
         session = self._session
         record = EndRecord(
@@ -232,6 +243,7 @@ class Claim:
             seconds=round(session.clock.monotonic() - self._began, 3),
             peak_mib=peak_mib,
             outs=outs,
+            passed=passed,
             info=msgspec.Raw(info),
         )
         return session.conclude(self, record)
