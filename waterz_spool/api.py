@@ -8,6 +8,7 @@ from typing import Any
 
 from waterz_spool import config
 from waterz_spool.launch.follow import follow, result_path
+from waterz_spool.launch.ingest import as_file
 from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.report.status import state_text
@@ -83,17 +84,18 @@ class Spool:
         """Write a job; the same video with the same settings is the same job.
 
         Args:
-            video: The file; it is pinned, never changed.
+            video: The file; it is pinned, never changed. Or an http or https URL, fetched before this returns.
             boxes: Overlays as (x, y, width, height) in px of the picture as a player shows it.
             mask: Picture, folder of pictures or video, white where the overlay is.
             from_s: Boxes and mask pictures hold from this time on, in seconds.
             to_s: Up to this time.
             drop: Indices of streams of the source to leave out.
-            output: File, folder or template; by default NAME.clean.EXT beside the video.
+            output: File, folder or template; by default NAME.clean.EXT beside the video, or here for a URL.
 
         Raises:
             UsageError: Contradicting options, or the output exists.
             InputError: The video or mask cannot be read or is unsupported.
+            TryAgainError: The network failed too often; what came is kept for the next time.
         """
         order = Order(
             boxes=tuple(boxes),
@@ -103,7 +105,8 @@ class Spool:
             drop=tuple(drop),
             output=str(output),
         )
-        return Job(submit(self._spool, Path(video), order, self._config, base=Path.cwd()))
+        path, order = as_file(str(video), order, self._spool, self._config)
+        return Job(submit(self._spool, path, order, self._config, base=Path.cwd()))
 
     def job(self, name: str) -> Job:
         """A job by id, unique prefix or ``last``."""

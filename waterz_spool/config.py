@@ -183,6 +183,12 @@ class InboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = 15.0
 
 
+class IngestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Videos that are submitted by their URL."""
+
+    max_gib: Annotated[float, _opt("larger downloads are refused", "GiB", ge=0.001, le=1000000)] = 100.0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All options."""
 
@@ -194,6 +200,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     encode: EncodeConfig = EncodeConfig()
     worker: WorkerConfig = WorkerConfig()
     inbox: InboxConfig = InboxConfig()
+    ingest: IngestConfig = IngestConfig()
     slurm: SlurmConfig = SlurmConfig()
 
 

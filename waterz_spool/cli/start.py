@@ -114,13 +114,13 @@ def _order(given: dict[str, Any]) -> Any:
     )
 
 
-def _check_output(videos: tuple[Path, ...], output: str) -> None:
+def _check_output(videos: tuple[str, ...], output: str) -> None:
     if len(videos) > 1 and output and "{stem}" not in output and not output.endswith("/") and not Path(output).is_dir():
         raise UsageError("one output name for several videos", where=f"-o {output}", todo="use {stem}, or a folder")
 
 
 @click.command("run")
-@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO|URL...")
 @_order_options
 @click.option(
     "--workers",
@@ -131,7 +131,7 @@ def _check_output(videos: tuple[Path, ...], output: str) -> None:
 @click.option("--requeue", is_flag=True, help="In Slurm: be queued again when stopped before the work is done.")
 @click.option("--keep", is_flag=True, help="Keep the job's files in the private spool after success.")
 @shared_options
-def run_command(settings: Settings, videos: tuple[Path, ...], keep: bool, requeue: bool, **given: Any) -> None:
+def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue: bool, **given: Any) -> None:
     """Do the whole thing here: prepare, local workers, finalize. Running it again continues where it stopped."""
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
@@ -165,10 +165,11 @@ def _come_back(stop: Interrupted, *, useful: bool) -> None:
 
 
 def _run_one(
-    settings: Settings, video: Path, order: Any, config: Config, *, keep: bool, requeue: bool
+    settings: Settings, video: str, order: Any, config: Config, *, keep: bool, requeue: bool
 ) -> tuple[object, str]:
     """Run one video; returns what to print."""
     from waterz_spool.launch.follow import Progress, result_path, run_local
+    from waterz_spool.launch.ingest import as_file, drop
     from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers, visible_gpus
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
@@ -181,7 +182,8 @@ def _run_one(
         require_weights()  # the workers are here: say at once what prepare would say after some tries
     shared = settings.chosen_spool()
     spool = open_or_create(shared or private_spool(), config)
-    job = submit(spool, video, order, config, base=Path.cwd())
+    path, order = as_file(video, order, spool, config, progress=Progress(terminal=on_terminal()))
+    job = submit(spool, path, order, config, base=Path.cwd())
     if spool.paused:
         raise UsageError("the whole spool is paused", where=str(spool.root), todo="waterz-spool resume")
     if job.state().paused:
@@ -212,6 +214,7 @@ def _run_one(
         raise
     if mine:
         spool.clean(older_than_s=0.0, states=("done",), jobs=[job.id], dry_run=False)
+        drop(video, spool)
     return printed
 
 
@@ -242,18 +245,19 @@ def _interruptible() -> Iterator[None]:
 
 
 @click.command("submit", cls=SubmitCommand)
-@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO|URL...")
 @_order_options
 @click.option("--slurm", "workers", type=click.IntRange(min=1), metavar="N", help="Launch N Slurm workers for them.")
 @click.option("--review", is_flag=True, help="Stop after the overlay was found, until `resume`.")
 @click.option("--wait", is_flag=True, help="Wait until the results are published.")
 @shared_options
-def submit_command(settings: Settings, videos: tuple[Path, ...], workers: int | None, wait: bool, **given: Any) -> None:
+def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | None, wait: bool, **given: Any) -> None:
     """Write jobs into the spool and print their ids; workers anywhere do the rest.
 
     With --slurm N, everything after -- goes to sbatch unchanged.
     """
     from waterz_spool.launch.follow import Progress, follow
+    from waterz_spool.launch.ingest import as_file
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
     from waterz_spool.report.status import summary
@@ -261,7 +265,8 @@ def submit_command(settings: Settings, videos: tuple[Path, ...], workers: int | 
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
     spool = open_or_create(settings.spool_root(), config)
-    jobs = [submit(spool, video, order, config, base=Path.cwd()) for video in videos]
+    files = (as_file(video, order, spool, config, progress=Progress(terminal=on_terminal())) for video in videos)
+    jobs = [submit(spool, path, each, config, base=Path.cwd()) for path, each in files]
     settings.emit_each([(summary(job), job.id) for job in jobs])
     watch = _launch(settings, spool, config, workers, [job.id for job in jobs]) if workers else None
     if wait:

@@ -41,11 +41,15 @@ class Progress:
 
     def show(self, job: Job, state: JobState) -> None:
         """Print the state when it is time to."""
+        self.tell(lambda elapsed_s: one_line(job, state, elapsed_s=elapsed_s))
+
+    def tell(self, text: Callable[[float], str]) -> None:
+        """Print what a function makes of the seconds so far, when it is time to."""
         now = time.monotonic()
         if now < self._due:
             return
         self._due = now + (POLL_S if self._terminal else PLAIN_LINE_S)
-        line = one_line(job, state, elapsed_s=now - self._begun)
+        line = text(now - self._begun)
         if self._terminal:
             sys.stderr.write("\r" + line.ljust(self._width))
             self._width = len(line)

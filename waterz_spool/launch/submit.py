@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from waterz_spool import media
-from waterz_spool.config import Config, SlurmConfig
+from waterz_spool.config import Config, IngestConfig, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.launch.tracksfile import PARTS, check_tracks, combined
 from waterz_spool.spool import Budget, Job, Spool
@@ -81,7 +81,7 @@ def submit(
     output = Path(request.output)
     _check_folder(output)
     if output.exists() and not (may_exist or config.output.overwrite):
-        raise _exists(output)
+        raise exists_already(output)
     check_request(request, video, order.mask)
     budget = Budget(
         failed=config.spool.failed_budget, lost=config.spool.lost_budget, lost_hosts=config.spool.lost_hosts
@@ -139,7 +139,7 @@ def _bring_back(job: Job, *, may_exist: bool) -> None:
         publish(job)
     elif not may_exist and _sha256(path) != record.sha256:
         if not decode_request(job.request()).config.output.overwrite:
-            raise _exists(path)
+            raise exists_already(path)
         publish(job)
 
 
@@ -148,7 +148,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _exists(path: Path) -> UsageError:
+def exists_already(path: Path) -> UsageError:
+    """The error for a result whose place is taken."""
     return UsageError("the output exists already", where=str(path), todo="choose another name with -o, or --overwrite")
 
 
@@ -190,8 +191,8 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
         from_s=order.from_s,
         to_s=order.to_s,
         drop=order.drop,
-        # How workers are launched is not what they make: the same work is the same job with other resources.
-        config=msgspec.structs.replace(config, slurm=SlurmConfig()),
+        # How workers are launched and videos fetched is not what is made: the same work is the same job.
+        config=msgspec.structs.replace(config, slurm=SlurmConfig(), ingest=IngestConfig()),
     )
 
 

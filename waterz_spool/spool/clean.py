@@ -33,7 +33,7 @@ _SILENT_S = 600.0  # a heartbeat younger than this, by wall clocks that may disa
 class Cleaned(msgspec.Struct, frozen=True):
     """Something that goes, or went."""
 
-    what: str  # job, submit, trash, worker, part
+    what: str  # job, submit, trash, worker, part, download
     name: str
     state: str
     age_s: float
@@ -73,6 +73,8 @@ class Cleaner:
         yield from _old(self._layout.outbox, "part", ".part", day_s)
         yield from _old(self._layout.workers, "worker", "", day_s)
         yield from _old(self._layout.trash, "trash", "", 0.0)
+        if self._layout.fetched.is_dir():
+            yield from _old(self._layout.fetched, "download", "", day_s)
 
     def _jobs(self) -> Iterator[tuple[Cleaned, Path]]:
         for path in sorted(self._layout.jobs.iterdir()):
@@ -109,7 +111,7 @@ class Cleaner:
         return False
 
     def _remove(self, item: Cleaned, path: Path) -> bool:
-        if item.what in ("trash", "submit"):
+        if item.what in ("trash", "submit", "download"):
             return _delete(path)
         if item.what != "job":
             with contextlib.suppress(OSError):
