@@ -19,6 +19,10 @@ Frames = NDArray[np.uint8] | NDArray[np.uint16]
 Masks = NDArray[np.uint8]
 
 
+def _arrived(count: int) -> None:
+    """A clip whose frames are all there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """Decoded frames of one crop with context on both sides.
@@ -33,6 +37,8 @@ class Clip:
         family: "yuv", "rgb" or "gray".
         matrix: AVCOL_SPC_* integer of a "yuv" clip (back ends that need RGB use it).
         full_range: Whether luma uses 0..2**bits - 1.
+        wait: Returns when the first ``count`` frames and masks are there; raises what stopped their reader. Only a
+            restorer with ``streams`` gets a clip whose frames are still being read.
     """
 
     frames: Frames
@@ -43,6 +49,7 @@ class Clip:
     family: str
     matrix: int = 2
     full_range: bool = False
+    wait: Callable[[int], None] = _arrived
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +78,16 @@ def no_check() -> None:
 
 
 class Restorer(Protocol):
-    """A back end that fills masked pixels."""
+    """A back end that fills masked pixels.
+
+    Attributes:
+        name: By which it is chosen.
+        streams: Whether it computes beside the CPU (on a GPU) and takes frames as they arrive: then reading and
+            encoding go on in threads beside it.
+    """
 
     name: str
+    streams: bool
 
     def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
         """Fill the masked pixels of the clip's target frames.

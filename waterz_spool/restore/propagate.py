@@ -72,6 +72,7 @@ class PropagateRestorer:
     """
 
     name = "propagate"
+    streams = False
 
     def __init__(self, *, reach_frames: int = 60, sources: int = 2, threads: int = 1) -> None:
         for what, value, most in (

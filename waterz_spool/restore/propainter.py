@@ -141,15 +141,15 @@ class PropainterRestorer:
             )
         self._lock: FileLock | None = None
         self._inpainter = self._load(threads)
+        self.streams = self._inpainter.device.type != "cpu"
 
     def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
         """Fill the masked pixels of the clip's target frames; the confidence is not known."""
-        out = clip.frames[clip.start : clip.stop].copy()
-        if not clip.masks[clip.start : clip.stop].any():
-            return Restored(frames=out, confidence=None)
+        out = np.empty_like(clip.frames[clip.start : clip.stop])
         stream = self._inpainter.stream(_rgb_frames(clip, check), iter(clip.masks), scene_cuts=None)
         for index, rgb in enumerate(stream):
             if clip.start <= index < clip.stop:
+                out[index - clip.start] = clip.frames[index]
                 hidden = clip.masks[index] > 0
                 out[index - clip.start][hidden] = _from_rgb(rgb, clip)[hidden]
         return Restored(frames=out, confidence=None)
@@ -199,8 +199,9 @@ def _require_torch() -> None:
 
 
 def _rgb_frames(clip: Clip, check: Check) -> Iterator[NDArray[np.uint8]]:
-    for frame in clip.frames:
+    for index, frame in enumerate(clip.frames):
         check()
+        clip.wait(index + 1)
         yield _to_rgb(frame, clip)
 
 

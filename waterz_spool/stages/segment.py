@@ -6,6 +6,7 @@ import logging
 import resource
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,61 +15,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool import media
-from waterz_spool.errors import InputError
 from waterz_spool.records import Confidence, CropSpec, SegmentJob, SegmentResult, mean_confidence
-from waterz_spool.restore import Clip, Restorer
-from waterz_spool.restore.composite import composite, to_full_chroma
+from waterz_spool.restore import Restorer
+from waterz_spool.restore.composite import composite
 from waterz_spool.spool import Claim
+from waterz_spool.stages.clips import Planes, colour_planes, read_clips
 
 log = logging.getLogger(__name__)
 
 Check = Callable[[], None]
-Planes = tuple[NDArray[Any], ...]
-
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 DECODE_THREADS = 2
 """Per worker; a node runs several workers."""
 
 
-def process_segment(
-    claim: Claim, check: Check, *, restorer_of: Callable[[str, dict[str, Any]], Restorer]
-) -> tuple[Path, bytes]:
-    """Work on a claimed segment until its encoded output is written.
+class SegmentWork:
+    """A claimed segment on its way to its encoded output: `restore`, then `encode`, which may run in another thread.
 
     Args:
         claim: The claim of the segment.
-        check: Called between frames and windows; raises to stop.
-        restorer_of: Gives the back end of a name and options; it may be kept across segments.
-
-    Returns:
-        The output file and the record of its outcome, a SegmentResult as JSON.
-
-    Raises:
-        InputError: The source or an input is not what the job file names.
     """
-    begun = time.monotonic()
-    job = msgspec.json.decode(claim.payload(), type=SegmentJob)
-    restorer = restorer_of(job.engine, job.engine_options)
-    patches, confidence = _restore_crops(claim, job, restorer, check)
-    out = claim.output(".mkv")
-    _encode(claim, job, patches, out, check)
-    result = SegmentResult(
-        frames=job.segment.stop - job.segment.start,
-        engine=restorer.name if job.segment.crops else "",
-        seconds=round(time.monotonic() - begun, 3),
-        peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        confidence=confidence,
-    )
-    log.info("segment %d: %d frames in %.1f s", job.segment.index, result.frames, result.seconds)
-    return out, msgspec.json.encode(result)
 
+    def __init__(self, claim: Claim) -> None:
+        self._begun = time.monotonic()
+        self.claim = claim
+        self.job = msgspec.json.decode(claim.payload(), type=SegmentJob)
+        self._engine = ""
+        self._patches: list[_Patch] = []
+        self._confidence: Confidence | None = None
 
-def colour_planes(planes: Planes, form: media.WorkFormat) -> Planes:
-    """The planes that a restorer sees, in its order: no alpha, and R, G, B where libav stores G, B, R."""
-    if form.family == "rgb":
-        return planes[2], planes[0], planes[1]
-    return planes[:3]
+    def restore(self, restorer: Restorer, check: Check) -> None:
+        """Read the crops and fill their hidden pixels.
+
+        Args:
+            restorer: The back end that the job names. While one that ``streams`` works, the frames are read in a
+                thread beside it, and the crop after the present one, too.
+            check: Called between frames and windows; raises to stop.
+
+        Raises:
+            InputError: An input is not what the job file names.
+        """
+        if not self.job.segment.crops:
+            return
+        self._engine = restorer.name
+        assert self.job.frames is not None and self.job.masks is not None
+        paths = self.claim.opened_input(self.job.frames), self.claim.opened_input(self.job.masks)
+        found = []
+        with closing(read_clips(paths, self.job, beside=restorer.streams)) as clips:
+            for spec, clip in zip(self.job.segment.crops, clips, strict=True):
+                restored = restorer.restore(clip, check=check)
+                masks = clip.masks[clip.start : clip.stop].copy()
+                self._patches.append(_Patch(spec, restored.frames, _inside(masks, spec)))
+                found.append(restored.confidence)
+        self._confidence = mean_confidence(found)
+
+    def encode(self, check: Check) -> tuple[Path, bytes]:
+        """Composite what was restored into the source's frames and encode them.
+
+        Args:
+            check: Called for each frame; raises to stop.
+
+        Returns:
+            The output file and the record of its outcome, a SegmentResult as JSON.
+
+        Raises:
+            InputError: The source is not what the job file names.
+        """
+        out = self.claim.output(".mkv")
+        _encode(self.claim, self.job, self._patches, out, check)
+        result = SegmentResult(
+            frames=self.job.segment.stop - self.job.segment.start,
+            engine=self._engine,
+            seconds=round(time.monotonic() - self._begun, 3),
+            peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            confidence=self._confidence,
+        )
+        log.info("segment %d: %d frames in %.1f s", self.job.segment.index, result.frames, result.seconds)
+        return out, msgspec.json.encode(result)
 
 
 class _Patch:
@@ -84,50 +107,6 @@ class _Patch:
         if spec.start <= index < spec.stop:
             offset = index - spec.start
             composite(planes, self.frames[offset], self.masks[offset], spec.box, sx=steps[0], sy=steps[1])
-
-
-def _restore_crops(
-    claim: Claim, job: SegmentJob, restorer: Restorer, check: Check
-) -> tuple[list[_Patch], Confidence | None]:
-    if not job.segment.crops:
-        return [], None
-    assert job.frames is not None and job.masks is not None
-    paths = claim.opened_input(job.frames), claim.opened_input(job.masks)
-    patches, found = [], []
-    for number, spec in enumerate(job.segment.crops):
-        clip = _read_clip(paths, number, spec, job)
-        restored = restorer.restore(clip, check=check)
-        masks = clip.masks[clip.start : clip.stop].copy()
-        patches.append(_Patch(spec, restored.frames, _inside(masks, spec)))
-        found.append(restored.confidence)
-    return patches, mean_confidence(found)
-
-
-def _read_clip(paths: tuple[Path, Path], number: int, spec: CropSpec, job: SegmentJob) -> Clip:
-    form = media.work_format(job.video.pix_fmt)
-    x0, y0, x1, y1 = spec.box
-    count = spec.context_stop - spec.context_start
-    frames: Any = np.empty((count, y1 - y0, x1 - x0, min(3, form.plane_count)), form.dtype)
-    masks = np.empty((count, y1 - y0, x1 - x0), np.uint8)
-    read = 0
-    pictures, holes = media.CropReader(paths[0]), media.MaskReader(paths[1])
-    for planes, mask in zip(pictures.read(number), holes.read_masks(number), strict=False):
-        if read < count:
-            frames[read] = to_full_chroma(colour_planes(planes, form), 1 << form.shift_x, 1 << form.shift_y)
-            masks[read] = mask
-        read += 1
-    if read != count:
-        raise InputError(f"crop {number} has {read} frames, the job file says {count}", where=str(paths[0]))
-    return Clip(
-        frames=frames,
-        masks=masks,
-        start=spec.start - spec.context_start,
-        stop=spec.stop - spec.context_start,
-        bits=form.bits,
-        family=form.family,
-        matrix=job.video.colorspace,
-        full_range=job.video.color_range == _FULL_RANGE,
-    )
 
 
 def _inside(masks: NDArray[np.uint8], spec: CropSpec) -> NDArray[np.uint8]:

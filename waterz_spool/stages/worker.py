@@ -1,30 +1,33 @@
 """The loop that claims tasks and works on them, one at a time, until it is told to stop or nothing is left.
 
-Guarantee: whatever ends this process, no work is lost but the task it was on, and that task is done again by another.
-A signal ends it within one window: the claim is handed back, which costs no attempt.
+With a restorer that works on a GPU it is at two segments: one is composited and encoded in a second thread while the
+next one is restored. It claims the next one only when the GPU is free for it, so that no worker hoards segments.
+
+Guarantee: whatever ends this process, no work is lost but the tasks it was on, and these are done again by others.
+A signal ends it within one window: claims are handed back, which costs no attempt.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waterz_spool import restore
-from waterz_spool.errors import JobFailedError, SetupError, TryAgainError, WaterzError
+from waterz_spool.errors import WaterzError
 from waterz_spool.restore import Restorer, Stop
-from waterz_spool.spool import Claim, DamagedRecordError, Session
+from waterz_spool.spool import Claim, Session
+from waterz_spool.stages.failing import Failing
+from waterz_spool.stages.tasklog import task_log
+
+if TYPE_CHECKING:
+    from waterz_spool.stages.segment import SegmentWork
 
 log = logging.getLogger(__name__)
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_NO_SPACE_WAIT_S = 15.0
 
 
 class StopFlag:
@@ -74,7 +77,7 @@ class Worker:
         stop: Asks it to end.
         limits: When it ends by itself.
         threads: Threads of a restorer.
-        finished: Tasks it has worked on to their end.
+        finished: Tasks it has done.
     """
 
     session: Session
@@ -84,13 +87,20 @@ class Worker:
     _restorers: dict[str, Restorer] = field(default_factory=dict)
     _segments: int = 0
     finished: int = 0
+    _encoding: Future[None] | None = None
+    _unpublished: dict[str, str] = field(default_factory=dict)
+    _stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self._failing = Failing(self.session)
 
     def run(self) -> None:
         """Work until told to stop or a limit is reached."""
         idle_since = time.monotonic()
         while not self.stop and not self._at_limit():
-            if self.work_off():
+            if self.work_off() or self.session.trouble.name:
                 idle_since = time.monotonic()
+            self._say_if_stopped()
             if self.limits.drain and self.session.drained():
                 return
             if 0 < self.limits.idle_timeout_s <= time.monotonic() - idle_since:
@@ -98,12 +108,25 @@ class Worker:
                 return
             self.stop.wait(self.session.idle_s())
 
+    def _say_if_stopped(self) -> None:
+        host = self.session.me.host
+        if self.session.stopped and not self._stopped:
+            log.warning("%s fails at what works elsewhere and takes no more; waterz-spool resume --host %s", host, host)
+        self._stopped = self.session.stopped
+
     def work_off(self) -> int:
         """Work on everything that can be claimed right now, publish what is due; returns how many tasks it took."""
         taken = 0
-        while not self.stop and not self._at_limit() and (claim := self.session.next()) is not None:
-            self._work(claim)
-            taken += 1
+        try:
+            while not self.stop and not self._at_limit():
+                claim = self.session.next()
+                if claim is not None:
+                    self._attempt(claim, self._stage)
+                    taken += 1
+                elif not self._finish_encoding():
+                    break  # else what was done meanwhile may have made more work
+        finally:
+            self._finish_encoding()
         self._publish_pending()
         return taken
 
@@ -113,53 +136,66 @@ class Worker:
         late = limits.until_s is not None and time.monotonic() >= limits.until_s
         return enough or late
 
-    def _work(self, claim: Claim) -> None:
-        with _task_log(claim):
-            log.info("attempt %d of %s of job %s by %s", claim.attempt, claim.task, claim.job.id, self.session.title)
+    def _attempt(self, claim: Claim, action: Callable[[Claim], None]) -> None:
+        """Do something for a claim; what stops it becomes the claim's outcome."""
+        with task_log(claim):
             try:
-                self._stage(claim)
-                self.finished += 1
-            except Stop as stop:
-                _hand_back(claim, str(stop))
-            except TryAgainError as error:
-                claim.released(error.what)
-            except WaterzError as error:
-                log.error("%s", error)
-                claim.failed(
-                    str(error),
-                    rc=error.exit_code,
-                    retry=isinstance(error, SetupError | DamagedRecordError | JobFailedError),
-                )
+                action(claim)
             except Exception as error:  # the one broad catch: any failure of a task becomes its recorded outcome
-                self._unexpected(claim, error)
-
-    def _unexpected(self, claim: Claim, error: Exception) -> None:
-        if getattr(error, "errno", None) in _NO_SPACE:
-            log.warning("no space left in %s: trying again in %.0f s", claim.job.path, _NO_SPACE_WAIT_S)
-            claim.released("no space left in the spool")
-            self.stop.wait(_NO_SPACE_WAIT_S)
-        else:
-            log.error("%s", traceback.format_exc())
-            claim.failed(f"{type(error).__name__}: {error}", rc=1)
+                self._failing.settle(claim, error)
 
     def _stage(self, claim: Claim) -> None:
+        log.info("attempt %d of %s of job %s by %s", claim.attempt, claim.task, claim.job.id, self.session.title)
         check = self._check(claim)
         if claim.task == "prep":
             from waterz_spool.stages.prepare import prepare
 
             claim.done([], prepare(claim, check))
+            self.finished += 1
         elif claim.task == "final":
             from waterz_spool.stages.finalize import finalize
 
             if made := finalize(claim, check):
                 claim.done([made[0]], made[1])
+                self.finished += 1
                 self._publish_pending()
         else:
-            from waterz_spool.stages.segment import process_segment
+            self._segment(claim)
 
-            out, info = process_segment(claim, check, restorer_of=self._restorer)
-            claim.done([out], info)
-            self._segments += 1
+    def _segment(self, claim: Claim) -> None:
+        from waterz_spool.stages.segment import SegmentWork
+
+        work = SegmentWork(claim)
+        self._segments += 1
+        if claim.passing():
+            log.warning("segment %d: every attempt failed, its pixels are left as they are", work.job.segment.index)
+            self._encode(work, passed=True)
+            return
+        careful = self._failing.works_carefully(claim)
+        if careful:
+            self._finish_encoding()
+        restorer = self._restorer(work.job.engine, work.job.engine_options, careful=careful)
+        work.restore(restorer, self._check(claim))
+        if careful or not restorer.streams:
+            self._encode(work)
+            return
+        self._finish_encoding()  # the frames of at most two segments are in memory
+        pool = ThreadPoolExecutor(1, thread_name_prefix="waterz-encode")
+        self._encoding = pool.submit(self._attempt, claim, lambda _: self._encode(work))
+        pool.shutdown(wait=False)
+
+    def _encode(self, work: SegmentWork, *, passed: bool = False) -> None:
+        out, info = work.encode(self._check(work.claim))
+        work.claim.done([out], info, passed=passed)
+        self.finished += 1
+
+    def _finish_encoding(self) -> bool:
+        """Wait for the segment that is being encoded; False when there is none."""
+        if self._encoding is None:
+            return False
+        encoding, self._encoding = self._encoding, None
+        encoding.result()
+        return True
 
     def _check(self, claim: Claim) -> Callable[[], None]:
         def check() -> None:
@@ -170,12 +206,13 @@ class Worker:
 
         return check
 
-    def _restorer(self, name: str, options: dict[str, Any]) -> Restorer:
-        """The back end, kept across segments: weights are loaded once."""
-        key = f"{name} {sorted(options.items())}"
+    def _restorer(self, name: str, options: dict[str, Any], *, careful: bool) -> Restorer:
+        """The back end, kept across segments: weights are loaded once. A careful one is at one frame at a time."""
+        threads = 1 if careful else self.threads
+        key = f"{name} {threads} {sorted(options.items())}"
         if key not in self._restorers:
             self._restorers.clear()  # a network must leave its GPU before another one comes
-            self._restorers[key] = restore.create(name, {"threads": self.threads, **options})
+            self._restorers[key] = restore.create(name, {"threads": threads, **options})
         return self._restorers[key]
 
     def _publish_pending(self) -> None:
@@ -185,37 +222,6 @@ class Worker:
             try:
                 publish(job)
             except (OSError, WaterzError) as error:
-                log.warning("cannot publish %s yet: %s", job.id, error)
-
-
-@contextmanager
-def _task_log(claim: Claim) -> Iterator[None]:
-    """Write what is logged meanwhile to the attempt's own file in the job, beside the worker's own output."""
-    path = claim.job.layout.log_file(claim.task, claim.tag)
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handler.addFilter(_Head())
-    root = logging.getLogger("waterz_spool")
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-
-
-class _Head(logging.Filter):
-    """Lets the first lines pass: a task's log stays small, whatever repeats."""
-
-    def __init__(self, lines: int = 2000) -> None:
-        super().__init__()
-        self._left = lines
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self._left -= 1
-        return self._left >= 0
-
-
-def _hand_back(claim: Claim, reason: str) -> None:
-    log.info("handing back %s: %s", claim.task, reason)
-    claim.released(reason)
+                if self._unpublished.get(job.id) != str(error):  # once, not at every look
+                    self._unpublished[job.id] = str(error)
+                    log.warning("cannot publish %s yet: %s", job.id, error)
