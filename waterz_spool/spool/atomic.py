@@ -50,6 +50,7 @@ class Look(NamedTuple):
 
     folder: bool
     mtime_s: float
+    uid: int = 0
 
 
 class BeatFile(Protocol):
@@ -66,7 +67,14 @@ class BeatFile(Protocol):
 
 class _PwriteBeat:
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        self._fd = os.open(path, flags, FILE_MODE)
+        try:
+            _require_regular(self._fd, path)
+            _let_group_read(self._fd)
+        except OSError:
+            os.close(self._fd)
+            raise
 
     def write(self, data: bytes) -> float:
         os.pwrite(self._fd, data, 0)
@@ -124,10 +132,16 @@ class FileOps:
         path.unlink()
 
     def mkdir(self, path: Path) -> None:
-        """Make a folder that group members may write; there already is fine."""
+        """Make a folder that group members may write; there already is fine, unless as a symlink or a file.
+
+        Raises:
+            NotADirectoryError: Something else has the name.
+        """
         try:
             path.mkdir(FOLDER_MODE)
         except FileExistsError:
+            if not stat.S_ISDIR(path.lstat().st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(path)) from None
             return
         path.chmod(FOLDER_MODE)
 
@@ -145,8 +159,9 @@ class FileOps:
             shutil.rmtree(path)
 
     def sync_file(self, path: Path) -> None:
-        """Make a file's content durable."""
+        """Make a file's content durable, and readable for the group whatever the umask took away."""
         with _opened(path) as fd:
+            _let_group_read(fd)
             os.fsync(fd)
 
     def sync_folder(self, path: Path) -> None:
@@ -182,7 +197,7 @@ class FileOps:
             OSError: It is absent, or cannot be looked at.
         """
         info = path.lstat()
-        return Look(stat.S_ISDIR(info.st_mode), info.st_mtime)
+        return Look(stat.S_ISDIR(info.st_mode), info.st_mtime, info.st_uid)
 
     def same_file(self, one: Path, other: Path) -> bool:
         """Whether two names stand for one file.
@@ -199,10 +214,15 @@ class FileOps:
     def pin(self, source: Path, target: Path) -> None:
         """Keep a file's content under another name: hard link, else reflink, else a durable copy.
 
+        In a folder of a group that is not the caller's own, what that group could not read is copied: a link would
+        keep the file's permissions, and they are not ours to change.
+
         Limit: a hard link shows what is later written into the source in place (the job checks size, time and, when
         in doubt, content); editors and downloaders that replace the file do not touch it.
         """
         try:
+            if _hidden_from_group(source, target.parent):
+                raise PermissionError
             os.link(source, target, follow_symlinks=False)
         except OSError:
             self.copy(source, target)
@@ -232,11 +252,28 @@ def _copy(source: Path, target: Path) -> None:
 def _opened(path: Path) -> Iterator[int]:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        _require_regular(fd, path)
         yield fd
     finally:
         os.close(fd)
+
+
+def _require_regular(fd: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def _let_group_read(fd: int) -> None:
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    if not mode & stat.S_IRGRP:
+        os.fchmod(fd, mode | FILE_MODE)
+
+
+def _hidden_from_group(source: Path, folder: Path) -> bool:
+    group, info = folder.stat().st_gid, source.lstat()
+    if group == os.getegid() or info.st_mode & stat.S_IROTH:
+        return False
+    return info.st_gid != group or not info.st_mode & stat.S_IRGRP
 
 
 def _read_up_to(fd: int, limit: int) -> bytes:

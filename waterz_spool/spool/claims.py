@@ -122,9 +122,15 @@ class Claim:
         Args:
             suffix: With its dot.
             stem: Instead of ``out`` or the task's name.
+
+        Raises:
+            DamagedRecordError: A symlink stands in place of the folder, and would lead to somewhere else.
         """
         stem = stem or ("out" if isinstance(self.task, int) else self.task)
-        return self.job.layout.outputs(self.task) / check_file_name(f"{stem}.{self.tag}{suffix}")
+        folder = self.job.layout.outputs(self.task)
+        if isinstance(self.task, int) and not self.job.log.ops.look(folder).folder:
+            raise DamagedRecordError("not a folder", where=str(folder))
+        return folder / check_file_name(f"{stem}.{self.tag}{suffix}")
 
     def segment_input(self, index: int, stem: str, suffix: str) -> Path:
         """For prep: a path for an input of a segment, ``segments/00017/frames.<tag>.mkv``; its folder is made."""

@@ -83,8 +83,16 @@ class Job:
             record = decode(data, JobFile, path)
             if record.id != self.id:
                 raise DamagedRecordError(f"job.json is that of {record.id!r}", where=str(path))
+            self._check_folders()
             self._file = record
         return self._file
+
+    def _check_folders(self) -> None:
+        """A symlink in place of a folder would lead what is written into this job to somewhere else."""
+        for folder in self.layout.folders:
+            with contextlib.suppress(FileNotFoundError):
+                if not self._ops.look(folder).folder:
+                    raise DamagedRecordError("not a folder", where=str(folder), todo="run `waterz-spool verify`")
 
     @property
     def name(self) -> str:

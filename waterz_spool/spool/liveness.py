@@ -9,6 +9,7 @@ proves only that the process lives: progress stands in the line beside it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _LINE_BYTES = 320
 _READS = 3
+_NO_HEARTBEAT = (errno.ELOOP, errno.EINVAL, errno.EFBIG, errno.ENXIO, errno.EISDIR)  # something else has its name
 _CONFIRM_S = 1.0  # a lock that can be had is looked at again after so long
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -172,8 +174,10 @@ class Suspicion:
         now = self._clock.monotonic()  # before the read: the silence is at least as long as it seems
         try:
             data = read_settled(self._ops, self._layout.heartbeat(wid)) or b""
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno not in _NO_HEARTBEAT:
+                return False
+            data = b""
         seen = self._seen.get(wid)
         if seen is None or seen.data != data or now - seen.looked > self._gap(wait_s):
             self._seen[wid] = _Seen(data, now, now)
