@@ -5,6 +5,7 @@ What it notes down for the storm goes into the folder STORM_SIDE, in files of it
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -45,10 +46,26 @@ def journal(line: str) -> None:
     os.close(fd)
 
 
-def run_spool(root: Path, segments: int, work_s: float, host: str) -> None:
-    from waterz_spool.spool import Session, Spool, label
+def started(root: Path, host: str):
+    """A session; whoever starts workers tries again when the file server is away, and so does this."""
+    from waterz_spool.spool import Session, Spool
 
-    with Session(Spool.open(root), host=host) as session:
+    for attempt in range(30):
+        try:
+            session = Session(Spool.open(root), host=host)
+            session.start()
+            return session
+        except OSError:
+            if attempt == 29:
+                raise
+            time.sleep(1)
+    raise AssertionError
+
+
+def run_spool(root: Path, segments: int, work_s: float, host: str) -> None:
+    from waterz_spool.spool import label
+
+    with contextlib.closing(started(root, host)) as session:
         while True:
             claim = session.next()
             if claim is None:

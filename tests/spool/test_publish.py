@@ -129,3 +129,19 @@ def test_a_published_job_leaves_the_index_and_stays_found(scene: Scene, done: Jo
     assert scene.session().next() is None
     assert list(scene.spool.layout.active.iterdir()) == []
     assert scene.spool.job("job").state().state == "done"
+
+
+class LostReplies(FileOps):
+    """Every link is made, and answered as a retransmission is."""
+
+    def link(self, source: Path, target: Path) -> None:
+        super().link(source, target)
+        raise FileExistsError(errno.EEXIST, "answered twice", str(target))
+
+
+def test_a_link_whose_answer_was_lost_publishes_all_the_same(scene: Scene, done: Job, target: Path) -> None:
+    job = Spool.open(scene.spool.root, ops=LostReplies()).by_id("job")
+    assert job.publish(target) == target
+    assert target.read_bytes() == expected(3)
+    assert files(target) == [target.name]
+    assert done.verify() == []

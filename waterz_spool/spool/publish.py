@@ -113,10 +113,11 @@ class Publisher:
         try:
             try:
                 self._ops.link(result, part)
-            except OSError:
-                self._ops.copy(result, part)
-                self._ops.copy_mode(result, part)  # as a link would have, not as files of the spool
-                hit("publish_copied")
+            except OSError as error:  # EEXIST under a name of our own: the link was made, its answer lost
+                if error.errno != errno.EEXIST:
+                    self._ops.copy(result, part)
+                    self._ops.copy_mode(result, part)  # as a link would have, not as files of the spool
+                    hit("publish_copied")
                 if self._ops.digest(part) != (ref.bytes, ref.sha256):
                     raise VerificationError("the copy differs from the result", where=str(part)) from None
             yield part
