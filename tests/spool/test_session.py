@@ -113,6 +113,29 @@ def test_another_host_is_first_after_a_failure(scene: Scene) -> None:
     assert claim(two).attempt == 2
 
 
+def test_where_there_is_no_other_host_the_wait_is_bounded(tmp_path: Path) -> None:
+    settings = SETTINGS.__class__(**{**_fields(), "backoff_s": 100.0})
+    scene = Scene(tmp_path, settings)
+    scene.prepared(1)
+    session = scene.session("h1")
+    claim(session).failed("no")
+    before = scene.clock.now
+    assert scene.wait_for(session, 400) is not None
+    assert 160 <= scene.clock.now - before <= 261
+    scene.close()
+
+
+def test_a_host_that_failed_before_the_last_attempt_waits_too(scene: Scene) -> None:
+    scene.prepared(1)
+    one, two = scene.session("h1"), scene.session("h2")
+    claim(one).failed("no")
+    held = scene.wait_for(two, 60, alive=(one,))
+    assert held is not None
+    held.released("preempted")
+    assert one.next() is None
+    assert claim(two).attempt == 3
+
+
 def test_what_can_never_succeed_is_dead_at_once_and_retry_revives_it(scene: Scene) -> None:
     job = scene.submit()
     session = scene.session()

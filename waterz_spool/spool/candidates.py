@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
-from waterz_spool.spool.formats import SpoolSettings
+from waterz_spool.spool.formats import DamagedRecordError, SpoolSettings
 from waterz_spool.spool.jobs import Job
 from waterz_spool.spool.layout import Task, stage_of
 from waterz_spool.spool.snapshot import Snapshot
-from waterz_spool.spool.states import backoff_exponent
+from waterz_spool.spool.states import TaskLog, backoff_exponent
 
 Accept = Callable[[Job, Task, int], bool]
 
 _TASKS_PER_MISS = 500  # a miss costs the same everywhere, a listing grows with the job
-_OWN_FAILURE_FACTOR = 3.0  # a segment that failed on this host is left to others for so much longer
+_OWN_FAILURE_FACTOR = 3.0  # a segment that failed on this host is left to others for so much longer,
+_OWN_FAILURE_MOST_S = 60.0  # but not more than this: there may be no others
 
 
 @dataclass(frozen=True)
@@ -118,19 +120,20 @@ class Candidates:
         """Backoff from this observer's first sight of the open attempt; a fresh observer starts anew."""
         log = snapshot.task(task)
         doubled = backoff_exponent(log)
-        if doubled is None or log.kinds.get(attempt - 1) == "released":
+        if doubled is None or (log.kinds.get(attempt - 1) == "released" and not self._failed_here(job, task, log)):
             return now
         key = (job.id, task, attempt)
         if key not in self._first_seen:
             wait_s = min(self._settings.backoff_s * 2.0**doubled, self._settings.backoff_max_s)
             wait_s *= 1.0 + self._random.random()
-            if self._failed_here(job, task, attempt - 1, log.kinds.get(attempt - 1)):
-                wait_s *= _OWN_FAILURE_FACTOR
+            if self._failed_here(job, task, log):
+                wait_s = min(wait_s * _OWN_FAILURE_FACTOR, wait_s + _OWN_FAILURE_MOST_S)
             self._first_seen[key] = now + wait_s
         return self._first_seen[key]
 
-    def _failed_here(self, job: Job, task: Task, attempt: int, kind: str | None) -> bool:
-        if kind != "failed":
-            return False
-        end = job.log.end(task, attempt)
-        return end is not None and end.host == self._host
+    def _failed_here(self, job: Job, task: Task, log: TaskLog) -> bool:
+        """Whether any attempt failed on this host; failures are few, and each is read once."""
+        with contextlib.suppress(OSError, DamagedRecordError):
+            ends = (job.log.end(task, k) for k, kind in log.kinds.items() if kind == "failed")
+            return any(end is not None and end.host == self._host for end in ends)
+        return False

@@ -137,6 +137,8 @@ class Submitter:
 def _check(asked: Submission) -> None:
     if not 0 <= asked.priority <= 9:
         raise UsageError(f"priority {asked.priority} is not in 0 (first) to 9 (last)")
+    if asked.on_dead not in ("fail", "passthrough"):
+        raise UsageError(f"a dead segment can fail or passthrough, not {asked.on_dead!r}")
     for name in asked.attachments:
         if check_file_name(name) == pinned_name(asked.source.name):
             raise UsageError(f"an attachment has the name of the source: {name}")
