@@ -286,9 +286,10 @@ class SimOps(FileOps):
     def copy_mode(self, source: Path, target: Path) -> None:
         self._enter("copy_mode", target)
 
-    def sync_file(self, path: Path) -> None:
-        self._enter("sync_file", path)
-        self._visible(path)
+    def seal(self, path: Path) -> tuple[int, str]:
+        self._enter("seal", path)
+        data = self._visible(path).data
+        return len(data), hashlib.sha256(data).hexdigest()
 
     def sync_folder(self, path: Path) -> None:
         self._enter("sync_folder", path)

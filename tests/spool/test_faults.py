@@ -54,7 +54,7 @@ def every_operation(ops: FileOps, folder: Path) -> dict[str, object]:
         "pin": lambda: ops.pin(folder / "file", folder / "pinned"),
         "copy": lambda: ops.copy(folder / "file", folder / "copied"),
         "copy_mode": lambda: ops.copy_mode(folder / "file", folder / "beaten"),
-        "sync_file": lambda: ops.sync_file(folder / "file"),
+        "seal": lambda: ops.seal(folder / "file"),
         "sync_folder": lambda: ops.sync_folder(folder),
         "beat_file": lambda: ops.beat_file(folder / "beaten").close(),
         "beat": lambda: ops.beat(beat, folder / "beaten", b"beat") if isinstance(ops, FaultyOps) else None,

@@ -15,7 +15,7 @@ from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.spool.trouble import storage_error
 
 REFUSALS = ["ENOSPC", "EDQUOT", "EIO", "ESTALE", "EROFS", "EACCES", "ENOTCONN"]
-WRITES = ("write_new", "link", "mkdir", "unlink", "rename", "sync_file")
+WRITES = ("write_new", "link", "mkdir", "unlink", "rename", "seal")
 
 
 def outage(name: str, *, writes_only: bool = False) -> list[FaultRule]:

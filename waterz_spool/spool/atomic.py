@@ -158,11 +158,12 @@ class FileOps:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)
 
-    def sync_file(self, path: Path) -> None:
-        """Make a file's content durable, and readable for the group whatever the umask took away."""
+    def seal(self, path: Path) -> tuple[int, str]:
+        """Make a complete file durable, and readable for the group; its size in bytes and sha256 (hex)."""
         with _opened(path) as fd:
             _let_group_read(fd)
             os.fsync(fd)
+            return _digest(fd)
 
     def sync_folder(self, path: Path) -> None:
         """Make a folder's names durable, as far as its file system can."""
@@ -177,12 +178,8 @@ class FileOps:
 
     def digest(self, path: Path) -> tuple[int, str]:
         """Size in bytes and sha256 (hex) of a file."""
-        sha, size = hashlib.sha256(), 0
         with _opened(path) as fd:
-            while block := os.read(fd, 1 << 20):
-                sha.update(block)
-                size += len(block)
-        return size, sha.hexdigest()
+            return _digest(fd)
 
     def facts(self, path: Path) -> Facts:
         """Size and modification time, asked of the opened file (a plain stat lags on network file systems)."""
@@ -274,6 +271,14 @@ def _hidden_from_group(source: Path, folder: Path) -> bool:
     if group == os.getegid() or info.st_mode & stat.S_IROTH:
         return False
     return info.st_gid != group or not info.st_mode & stat.S_IRGRP
+
+
+def _digest(fd: int) -> tuple[int, str]:
+    sha, size = hashlib.sha256(), 0
+    while block := os.read(fd, 1 << 20):
+        sha.update(block)
+        size += len(block)
+    return size, sha.hexdigest()
 
 
 def _read_up_to(fd: int, limit: int) -> bytes:

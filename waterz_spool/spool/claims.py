@@ -100,10 +100,13 @@ class Claim:
         """Why an output does not hold what its outcome says, or "". An I/O error says nothing and is raised."""
         for ref in end.outs:
             path = self.job.layout.output_file(index, ref.file)
-            if path.name not in self.job.log.ops.listdir(path.parent):
+            try:
+                if self.job.log.ops.digest(path) != (ref.bytes, ref.sha256):
+                    return f"{ref.file} is damaged"
+            except FileNotFoundError:
+                if path.name in self.job.log.ops.listdir(path.parent):
+                    raise  # there, but not visible yet
                 return f"{ref.file} is gone"
-            if self.job.log.ops.digest(path) != (ref.bytes, ref.sha256):
-                return f"{ref.file} is damaged"
         return ""
 
     def passing(self) -> bool:
@@ -139,9 +142,7 @@ class Claim:
 
     def sealed(self, path: Path) -> FileRef:
         """Make a complete file durable and describe it, for a record to name."""
-        ops = self.job.log.ops
-        ops.sync_file(path)
-        size, sha256 = ops.digest(path)
+        size, sha256 = self.job.log.ops.seal(path)
         return FileRef(file=check_file_name(path.name), bytes=size, sha256=sha256)
 
     def opened_input(self, ref: FileRef) -> Path:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 READS = ("listdir", "read", "digest", "facts", "look", "same_file")
 CHANGES = (
     *("write_new", "link", "unlink", "mkdir", "make_parents", "rename", "remove_tree", "pin", "copy", "copy_mode"),
-    *("sync_file", "sync_folder", "beat_file", "beat"),
+    *("seal", "sync_folder", "beat_file", "beat"),
 )
 VARIABLE = "WATERZ_FAULTS"
 
@@ -192,9 +192,9 @@ class FaultyOps(FileOps):
         """See `FileOps`."""
         self._change("remove_tree", path, lambda: self.ops.remove_tree(path))
 
-    def sync_file(self, path: Path) -> None:
+    def seal(self, path: Path) -> tuple[int, str]:
         """See `FileOps`."""
-        self._change("sync_file", path, lambda: self.ops.sync_file(path))
+        return self._pass("seal", path, lambda: self.ops.seal(path), lambda: self.ops.digest(path))
 
     def sync_folder(self, path: Path) -> None:
         """See `FileOps`."""
