@@ -24,6 +24,8 @@ Picture = NDArray[np.uint8]
 NEGATIVES = 0.2
 _GROUP = 16
 _TRIES = 20
+_SUPPORT = 0.02  # of alpha
+_VISIBLE = 8.0  # levels of 255, mean change: white on white teaches nothing but to guess
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def read_overlay(path: Path) -> Overlay:
     if data.ndim == 2:
         data = np.repeat(data[..., None], 3, 2)
     alpha = data[..., 3] / 255 if data.shape[2] == 4 else np.ones(data.shape[:2], np.float32)
-    rows, columns = np.flatnonzero((alpha > 0.02).any(axis=1)), np.flatnonzero((alpha > 0.02).any(axis=0))
+    rows, columns = np.flatnonzero((alpha > _SUPPORT).any(axis=1)), np.flatnonzero((alpha > _SUPPORT).any(axis=0))
     if not len(rows):
         raise InputError("the overlay picture is wholly transparent", where=str(path), todo="give one that shows it")
     part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -126,9 +128,11 @@ def _with_overlays(picture: Picture, overlays: Sequence[Overlay], count: int, rn
         for _ in range(_TRIES):
             x, y = int(rng.integers(picture.shape[1] - width + 1)), int(rng.integers(picture.shape[0] - height + 1))
             box = (x, y, x + width, y + height)
-            if all(box[0] >= b[2] or b[0] >= box[2] or box[1] >= b[3] or b[1] >= box[3] for _, b in boxes):
-                part = canvas[y : y + height, x : x + width]
-                part += alpha[..., None] * (colour - part)
+            free = all(box[0] >= b[2] or b[0] >= box[2] or box[1] >= b[3] or b[1] >= box[3] for _, b in boxes)
+            part = canvas[y : y + height, x : x + width]
+            change = alpha[..., None] * (colour - part)
+            if free and np.abs(change)[alpha > _SUPPORT].mean() >= _VISIBLE:
+                part += change
                 boxes.append((number, box))
                 break
     return Example(np.clip(np.rint(canvas), 0, 255).astype(np.uint8), tuple(boxes))
@@ -152,7 +156,7 @@ def _varied(
     alpha = both[..., 3]
     colour = both[..., :3] / np.maximum(alpha, 1e-3)[..., None]
     gain, offset = rng.uniform(0.85, 1.15, 3), rng.uniform(-12, 12, 3)
-    opacity = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.35, 1.0))
+    opacity = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.5, 1.0))
     return np.clip(colour * gain + offset, 0, 255).astype(np.float32), (alpha * opacity).astype(np.float32)
 
 

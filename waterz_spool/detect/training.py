@@ -98,7 +98,7 @@ def train(data: Path, out: Path, options: TrainOptions) -> Path:
         data=str(data), epochs=options.epochs, imgsz=options.imgsz, batch=options.batch,
         device=device_of(options.device), seed=options.seed, project=str(data.parent), name="run", exist_ok=True,
         workers=0, pretrained=False, amp=False, plots=False, verbose=False, deterministic=True, val=False,
-        fliplr=0.0, close_mosaic=max(1, options.epochs // 5), cache="ram", warmup_epochs=min(3.0, options.epochs / 4),
+        fliplr=0.0, mosaic=0.0, scale=0.3, cache="ram", warmup_epochs=min(3.0, options.epochs / 4),
     )  # fmt: skip
     last = Path(model.trainer.last)
     part = out.with_name(f".{out.name}.part")
