@@ -58,6 +58,8 @@ def _file_error(error: OSError) -> WaterzError:
         errno.EROFS: "name a folder that can be written with --spool",
         errno.EACCES: "check who may read and write there",
         errno.EPERM: "check who may read and write there, and that the file system has hard links",
+        errno.EIO: "look after the disk or its server, then run it again",
+        errno.ESTALE: "look after the file server, then run it again",
         errno.ENOTDIR: "a file lies where a folder is needed",
     }
     what = error.strerror or type(error).__name__

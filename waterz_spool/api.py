@@ -37,6 +37,11 @@ class Job:
         """Where the published result lies; None before."""
         return result_path(self._job)
 
+    @property
+    def passed(self) -> tuple[int, ...]:
+        """Segments of a finished job that could not be restored and still show the overlay (on_dead passthrough)."""
+        return self._job.state().passed
+
     def wait(self, timeout_s: float | None = None) -> Path:
         """Wait until the result is published and return its path. Workers must run somewhere.
 

@@ -40,6 +40,10 @@ class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     failed_budget: Annotated[int, _opt("failures of a segment before it is given up", "attempts", ge=1, le=100)] = 3
     lost_budget: Annotated[int, _opt("lost workers of a segment before it is given up", "attempts", ge=1, le=100)] = 6
     lost_hosts: Annotated[int, _opt("or this many different hosts lost on it", "hosts", ge=1, le=100)] = 3
+    on_dead: Annotated[
+        Literal["fail", "passthrough"],
+        _opt("a segment that was given up fails the job, or passes through with the overlay left in"),
+    ] = "fail"
 
 
 class OutputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,7 +1,8 @@
 """The error tree: every failure a user can meet, with its exit code and what to do about it.
 
 Exit codes: 0 done and verified, 1 failed, 2 usage or configuration, 3 no overlay found, 4 input unreadable or
-unsupported, 5 verification failed and nothing published, 6 environment, 75 try again, 130/143 signals.
+unsupported, 5 verification failed and nothing published, 6 environment, 7 published, but some segments could not be
+restored (only where the job allows that: on_dead passthrough), 75 try again, 130/143 signals.
 """
 
 from __future__ import annotations
@@ -72,3 +73,9 @@ class TryAgainError(WaterzError):
     """The work was handed back cleanly (walltime, preemption, no space) and can be resumed."""
 
     exit_code = 75
+
+
+class PassedThroughError(WaterzError):
+    """The result is published and verified, but some segments could not be restored and are the source's own."""
+
+    exit_code = 7

@@ -188,5 +188,6 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     seconds: float
     checks: tuple[str, ...]  # what was verified, in words
+    passed: tuple[int, ...] = ()  # segments that could not be restored and are the source's own
     confidence: Confidence | None = None
     schema: int = SCHEMA

@@ -56,7 +56,8 @@ def commands(ctx: click.Context, spool: Path | None, config: Path | None, as_jso
     """Remove burnt-in overlays from your own video, on one machine or on many that share a directory.
 
     Exit codes: 0 done and verified, 1 failed, 2 usage, 3 no overlay found, 4 input unreadable or unsupported,
-    5 verification failed and nothing published, 6 environment, 75 try again.
+    5 verification failed and nothing published, 6 environment, 7 published, but some segments could not be restored
+    (with --on-dead passthrough), 75 try again.
     """
     ctx.obj = Settings(spool=spool, config_file=config, as_json=as_json)
 

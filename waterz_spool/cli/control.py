@@ -32,25 +32,30 @@ def retry_command(settings: Settings, name: str) -> None:
     settings.emit_each(granted)
 
 
-def _control(
-    name: str, about: str, act: Callable[[Any], str], *, spool_wide: Callable[[Any], None] | None
-) -> click.Command:
+SpoolWide = Callable[[Any], None] | None
+
+
+def _control(name: str, about: str, act: Callable[[Any], str], *, spool_wide: SpoolWide) -> click.Command:
     @click.command(name, help=about)
     @click.argument("job", required=spool_wide is None)
     @shared_options
     def command(settings: Settings, job: str | None) -> None:
-        if job is None and spool_wide is not None:
-            spool_wide(Spool.open(settings.spool_root()))
-            settings.emit({name: "spool"}, f"{name}: the whole spool")
-            return
-        done = []
-        for each in find_jobs(settings, job):
-            if job == "all" and each.state().terminal:
-                continue
-            done.append(({"job": each.id, name: (text := act(each))}, f"{each.id}: {text}"))
-        settings.emit_each(done)
+        _act(settings, name, job, act, spool_wide)
 
     return command
+
+
+def _act(settings: Settings, name: str, job: str | None, act: Callable[[Any], str], spool_wide: SpoolWide) -> None:
+    if job is None and spool_wide is not None:
+        spool_wide(Spool.open(settings.spool_root()))
+        settings.emit({name: "spool"}, f"{name}: the whole spool")
+        return
+    done = []
+    for each in find_jobs(settings, job):
+        if job == "all" and each.state().terminal:
+            continue
+        done.append(({"job": each.id, name: (text := act(each))}, f"{each.id}: {text}"))
+    settings.emit_each(done)
 
 
 def _cancel(job: Any) -> str:
@@ -71,7 +76,24 @@ cancel_command = _control("cancel", "End a job without a result; what runs is ha
 pause_command = _control(
     "pause", "Hold a job, or the whole spool: nothing new is claimed.", _pause, spool_wide=Spool.pause
 )
-resume_command = _control("resume", "Go on after pause.", _resume, spool_wide=Spool.resume)
+
+
+@click.command("resume")
+@click.argument("job", required=False)
+@click.option("--host", metavar="HOST", help="Let a host claim again that stopped because it failed too often.")
+@shared_options
+def resume_command(settings: Settings, job: str | None, host: str | None) -> None:
+    """Go on after pause; or let a host that has stopped itself work again."""
+    if host is None:
+        _act(settings, "resume", job, _resume, Spool.resume)
+        return
+    if job is not None:
+        raise UsageError("a job or a host, not both", where=f"--host {host}")
+    spool = Spool.open(settings.spool_root())
+    if not spool.hosts.resume(host):
+        stopped = ", ".join(spool.hosts.stopped()) or "none"
+        raise UsageError(f"{host} has not stopped", where=str(spool.root), todo=f"stopped hosts: {stopped}")
+    settings.emit({"resume": host}, f"{host}: takes work again")
 
 
 @click.command("finalize")
@@ -79,7 +101,7 @@ resume_command = _control("resume", "Go on after pause.", _resume, spool_wide=Sp
 @shared_options
 def finalize_command(settings: Settings, job: str) -> None:
     """Join, verify and publish a job whose segments are all done, here and now."""
-    from waterz_spool.launch.follow import follow, result_path
+    from waterz_spool.launch.follow import follow, raise_if_passed, result_path
     from waterz_spool.launch.inbox import finalize_jobs
     from waterz_spool.report.explain import explain_job
     from waterz_spool.report.status import summary
@@ -94,6 +116,7 @@ def finalize_command(settings: Settings, job: str) -> None:
     finalize_jobs(spool, [each.id])
     follow(each)
     settings.emit(summary(each), str(result_path(each)))
+    raise_if_passed({each.id: each.state().passed})
 
 
 @click.command("verify")

@@ -34,6 +34,7 @@ def status_command(settings: Settings, job: str | None, segments: bool) -> None:
     from waterz_spool.report import status
 
     found = [(each, each.state()) for each in find_jobs(settings, job)]
+    wrong = _troubles(settings)
     if not found:
         settings.emit([], "no jobs in this spool")
     elif segments:
@@ -46,7 +47,15 @@ def status_command(settings: Settings, job: str | None, segments: bool) -> None:
         settings.emit(data if len(data) > 1 else data[0], text)
     else:
         rows = [] if settings.as_json else [status.row(each, state) for each, state in found]
-        settings.emit([status.summary(each) for each, _ in found], status.table(status.JOB_COLUMNS, rows))
+        data = [{**status.summary(each), **({"troubles": wrong} if wrong else {})} for each, _ in found]
+        pages = [f"look at {page}" for each, state in found if (page := status.review_page(each, state))]
+        settings.emit(data, "\n".join([status.table(status.JOB_COLUMNS, rows), *pages, *wrong]))
+
+
+def _troubles(settings: Settings) -> list[str]:
+    from waterz_spool.report.troubles import troubles
+
+    return [trouble.line for trouble in troubles(Spool.open(settings.spool_root()))]
 
 
 @click.command("explain")
@@ -69,6 +78,8 @@ def explain_command(settings: Settings, name: str) -> None:
         if task is None:
             raise UsageError(f"the job has no task {wanted}", where=job.id, todo="waterz-spool status --segments")
         lines = explain_task(job, state, task)
+    if not state.terminal:
+        lines = [*lines, *_troubles(settings)]
     settings.emit({"job": job.id, "lines": lines}, "\n".join(lines))
 
 

@@ -47,6 +47,11 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--codec", help="Encoder, for example libx265; default the source's family."),
     click.option("--encoder-opt", "encoder_options", multiple=True, metavar="K=V", help="Further encoder option."),
     click.option("--lossless", is_flag=True, default=None, help="Encode without loss."),
+    click.option(
+        "--on-dead",
+        type=click.Choice(["fail", "passthrough"]),
+        help="A segment that cannot be restored fails the job [default], or stays as it is in the source: exit code 7.",
+    ),
     click.option("--segment-s", type=float, help="Target length of a segment in seconds of video."),
 ]
 
@@ -74,6 +79,7 @@ def _config(settings: Settings, given: dict[str, Any]) -> Config:
             "restore": {"engine": given["engine"]},
             "output": {"overwrite": given["overwrite"]},
             "plan": {"segment_s": given["segment_s"]},
+            "spool": {"on_dead": given["on_dead"]},
             "worker": {"workers": given.get("workers")},
             "encode": {
                 "crf": given["crf"],
@@ -133,6 +139,8 @@ def _check_output(videos: tuple[str, ...], output: str) -> None:
 @shared_options
 def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue: bool, **given: Any) -> None:
     """Do the whole thing here: prepare, local workers, finalize. Running it again continues where it stopped."""
+    from waterz_spool.launch.follow import raise_if_passed
+
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
     failures: list[WaterzError] = []
@@ -148,6 +156,7 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
     settings.emit_each(results)
     if failures:
         raise JobFailedError(f"{len(failures)} of {len(videos)} videos failed", todo="see the errors above")
+    raise_if_passed({data["job"]: data.get("passed", ()) for data, _ in results})
 
 
 def _done(job: Any) -> int:
@@ -166,7 +175,7 @@ def _come_back(stop: Interrupted, *, useful: bool) -> None:
 
 def _run_one(
     settings: Settings, video: str, order: Any, config: Config, *, keep: bool, requeue: bool
-) -> tuple[object, str]:
+) -> tuple[dict[str, Any], str]:
     """Run one video; returns what to print."""
     from waterz_spool.launch.follow import Progress, result_path, run_local
     from waterz_spool.launch.ingest import as_file, drop
@@ -256,7 +265,7 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
 
     With --slurm N, everything after -- goes to sbatch unchanged.
     """
-    from waterz_spool.launch.follow import Progress, follow
+    from waterz_spool.launch.follow import Progress, follow, raise_if_passed
     from waterz_spool.launch.ingest import as_file
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
@@ -275,6 +284,7 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
                 tend = partial(watch.check, job) if watch else lambda: None
                 follow(job, progress=Progress(terminal=on_terminal()), tend=tend)
                 sys.stderr.flush()
+        raise_if_passed({job.id: job.state().passed for job in jobs})
 
 
 def _launch(settings: Settings, spool: Any, config: Config, workers: int, jobs: list[str]) -> Any:

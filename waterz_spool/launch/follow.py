@@ -11,14 +11,16 @@ from waterz_spool.errors import (
     InputError,
     JobFailedError,
     NoOverlayError,
+    PassedThroughError,
     SetupError,
     UsageError,
     VerificationError,
     WaterzError,
 )
 from waterz_spool.launch.local import LocalWorkers
-from waterz_spool.report.status import one_line
-from waterz_spool.spool import Job, JobState
+from waterz_spool.launch.notices import Notices
+from waterz_spool.report.status import one_line, passed_text
+from waterz_spool.spool import Job, JobState, storage_error
 from waterz_spool.stages.finalize import publish
 
 POLL_S = 0.4
@@ -57,6 +59,12 @@ class Progress:
             sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
+    def line(self, text: str) -> None:
+        """Print a line that stays."""
+        self.end()
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
     def end(self) -> None:
         """Leave the redrawn line behind."""
         if self._terminal and self._width:
@@ -85,27 +93,46 @@ def follow(
         TimeoutError: The time is over.
     """
     begun = time.monotonic()
-    undone_since = None
+    last = _LastStep()
+    notices = Notices(job, progress.line) if progress else None
     try:
         while True:
-            state = job.state()
-            if progress:
-                progress.show(job, state)
-            if state.terminal and (state.published or state.state != "done"):
-                raise_if_failed(job, state)
-                return state
-            if state.state == "done":
-                undone_since = undone_since or time.monotonic()
-                if time.monotonic() - undone_since >= PUBLISH_S:
-                    publish(job)  # decided, and whoever decided it is gone: anyone may do the last step
+            try:
+                state = job.state()
+                if progress:
+                    progress.show(job, state)
+                if state.terminal and (state.published or state.state != "done"):
+                    raise_if_failed(job, state)
+                    return state
+                if last.due(state):
+                    publish(job)
                     continue
+                tend()
+                if notices:
+                    notices.look()
+            except OSError as error:
+                if notices is None or last.due_since or not storage_error(error):
+                    raise
+                notices.unreadable(error)  # the workers wait for it, too
             if timeout_s is not None and time.monotonic() - begun > timeout_s:
                 raise TimeoutError(f"job {job.id} did not end within {timeout_s:g} s")
-            tend()
             time.sleep(POLL_S)
     finally:
         if progress:
             progress.end()
+
+
+class _LastStep:
+    """Publishing what is decided, where whoever decided it is gone: anyone may do it after a while."""
+
+    def __init__(self) -> None:
+        self.due_since: float | None = None
+
+    def due(self, state: JobState) -> bool:
+        if state.state != "done":
+            return False
+        self.due_since = self.due_since or time.monotonic()
+        return time.monotonic() - self.due_since >= PUBLISH_S
 
 
 def run_local(job: Job, workers: LocalWorkers, progress: Progress | None = None) -> JobState:
@@ -142,6 +169,21 @@ def raise_if_failed(job: Job, state: JobState) -> None:
     todo = next((line.removeprefix("  to do: ") for line in lines if line.startswith("  to do: ")), "")
     task = "" if reason is None or reason.task in ("prep", "final") else f" (segment {reason.task})"
     raise kind(lines[0] + task, where=where or f"job {job.id}", todo=todo or f"waterz-spool logs {job.id}")
+
+
+def raise_if_passed(passed: dict[str, tuple[int, ...]]) -> None:
+    """Tell of segments, by job, that could not be restored although the results are published.
+
+    Raises:
+        PassedThroughError: There are some.
+    """
+    lines = [f"{job_id}: {text}" for job_id, segments in passed.items() if (text := passed_text(segments))]
+    if lines:
+        raise PassedThroughError(
+            "published, but not all of it could be restored",
+            where="; ".join(lines),
+            todo="look at these places of the result; try another --engine for them",
+        )
 
 
 def result_path(job: Job) -> Path | None:

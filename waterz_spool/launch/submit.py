@@ -99,6 +99,7 @@ def submit(
             name=video.name,
             job_id=job_id,
             budget=budget,
+            on_dead=config.spool.on_dead,
             attachments=attachments,
         )
 

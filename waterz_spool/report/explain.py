@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from waterz_spool.report.status import clock, printable, speed, worker_name
+from waterz_spool.report.status import clock, passed_text, printable, review_page, speed, worker_name
 from waterz_spool.spool import Job, JobState, TaskState
 
 _SAMPLE = 50
@@ -13,12 +13,17 @@ def explain_job(job: Job, state: JobState) -> list[str]:
     lines = {
         "done": ["finished, the result is published" if state.published else "finished, waiting to be published"],
         "cancelled": ["cancelled; submit the video again to start over"],
-        "paused": [f"paused; waterz-spool resume {job.id}"],
+        "paused": [*_look_first(job, state), f"paused; waterz-spool resume {job.id}"],
     }.get(state.state, [])
     if state.state == "failed":
         lines = [f"failed; waterz-spool retry {job.id} grants another round"]
         lines += [_reason(task, attempt, kind, why) for task, attempt, kind, why in _reasons(state)]
-    return lines or _moving(job, state)
+    return [*(lines or _moving(job, state)), *filter(None, [passed_text(state.passed)])]
+
+
+def _look_first(job: Job, state: JobState) -> list[str]:
+    page = review_page(job, state)
+    return [f"waits until somebody has looked at {page}"] if page else []
 
 
 def _reasons(state: JobState) -> list[tuple[str, int, str, str]]:
@@ -77,4 +82,6 @@ def _where(job: Job, state: JobState, task: TaskState) -> str:
         )
     if task.kind == "dead":
         return f"given up; waterz-spool retry {job.id}/{task.task} grants another round"
+    if task.task in state.passed:
+        return f"passed through in attempt {task.attempt}: it could not be restored and still shows the overlay"
     return f"done in attempt {task.attempt}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import msgspec
 
@@ -15,6 +17,7 @@ _SAMPLE = 16
 
 
 _OWNERS = 64
+_PASSED_SHOWN = 20
 
 
 def worker_name(host: str, slurm: str) -> str:
@@ -90,12 +93,28 @@ def row(job: Job, state: JobState) -> tuple[str, ...]:
     fps = f"{found.fps:.1f}" if found.fps else "-"
     names = sorted(set(found.workers))
     workers = f"{len(found.workers)} ({', '.join(names[:3])}{', ..' if len(names) > 3 else ''})" if names else "-"
-    return job.id, state_text(state), counts_text(state), fps, clock(found.eta_s), workers
+    passed = f" ({len(state.passed)} passed through)" if state.passed else ""
+    return job.id, state_text(state) + passed, counts_text(state), fps, clock(found.eta_s), workers
 
 
 def state_text(state: JobState) -> str:
     """The state, and whether the result lies where it was asked for."""
     return "publishing" if state.state == "done" and not state.published else state.state
+
+
+def passed_text(passed: tuple[int, ...]) -> str:
+    """What became of segments that could not be restored, loudly; empty when there are none."""
+    if not passed:
+        return ""
+    which = ", ".join(map(str, passed[:_PASSED_SHOWN])) + (", .." if len(passed) > _PASSED_SHOWN else "")
+    noun = "segment" if len(passed) == 1 else "segments"
+    return f"PASSED THROUGH: {len(passed)} {noun} could not be restored and still show the overlay: {which}"
+
+
+def review_page(job: Job, state: JobState) -> Path | None:
+    """The contact sheet that a job waits with for somebody to look at; None when it does not."""
+    page = job.layout.review_page
+    return page if state.state == "paused" and page.exists() else None
 
 
 def one_line(job: Job, state: JobState, *, elapsed_s: float) -> str:
@@ -121,7 +140,7 @@ def segment_rows(job: Job, state: JobState) -> list[tuple[str, ...]]:
         rows.append(
             (
                 str(task.task),
-                task.kind,
+                "passed" if task.task in state.passed else task.kind,
                 *(str(n) for n in (task.attempt, task.failed, task.lost, task.released)),
                 *_result_cells(result),
             )
@@ -161,12 +180,12 @@ def _worker(job: Job, task: TaskState) -> dict[str, str] | None:
     return {"task": str(task.task), "host": owner.host, "slurm": owner.slurm} if owner else None
 
 
-def summary(job: Job) -> dict[str, object]:
+def summary(job: Job) -> dict[str, Any]:
     """A job as plain data for --json."""
     state = job.state()
     record = job.published()
     running = [task for task in state.tasks if task.kind == "running"]
-    data: dict[str, object] = {
+    data: dict[str, Any] = {
         "job": job.id,
         "name": job.name,
         "state": state_text(state),
@@ -175,6 +194,10 @@ def summary(job: Job) -> dict[str, object]:
         "output": record.path if record else None,
         "workers": [worker for task in running if (worker := _worker(job, task))],
     }
+    if page := review_page(job, state):
+        data["review"] = str(page)
     if state.reasons:
         data["reasons"] = state.reasons
+    if state.passed:
+        data["passed"] = state.passed
     return data

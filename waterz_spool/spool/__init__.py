@@ -26,6 +26,7 @@ from waterz_spool.spool.root import Spool
 from waterz_spool.spool.session import Session
 from waterz_spool.spool.snapshot import JobState, Reason
 from waterz_spool.spool.states import TaskState
+from waterz_spool.spool.trouble import storage_error
 from waterz_spool.spool.verify import Violation
 
 __all__ = [
@@ -59,4 +60,5 @@ __all__ = [
     "Violation",
     "WorkerRecord",
     "label",
+    "storage_error",
 ]

@@ -3,6 +3,7 @@
 ```
 SPOOL/
   spool.json  inbox/  outbox/  hosts/  trash/
+  doctor.<n>.json  doctor/          what two hosts measured of the file system; where they meet for it
   fetched/<key>/                    downloads: a hidden part while it grows, then the file
   workers/<wid>.json .hb .lock      who works; heartbeat; the FileLock held for life (a hint)
   ctl/<n>.ctl <n>.<verb>            spool-wide pause and resume
@@ -13,7 +14,7 @@ SPOOL/
     segments/00017/                 job.json  frames.<tag>.mkv  masks.<tag>.mkv  out.<tag>.mkv
     log/                            THE TRUTH, append-only
     control/                        <n>.ctl <n>.pause <n>.resume <n>.cancel grant.<n>
-    result/  events/  logs/
+    result/  events/  logs/  review/
 ```
 
 In ``log/``: ``plan.0`` (how many segments, which plan), ``00017.0`` (ready, holds the segment's job), ``00017.1``
@@ -41,6 +42,7 @@ SEGMENT = "segment"
 JOB_ID = re.compile(r"[a-z0-9-]{1,64}")
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 WORKER_ID = re.compile(r"[0-9a-f]{24}")
+_VERDICT = re.compile(r"doctor\.([1-9][0-9]{0,8})\.json")
 
 PLAN_NAME = "plan.0"
 COMMIT_NAME = "commit.end"
@@ -130,6 +132,12 @@ def check_job_id(job_id: str) -> str:
     return job_id
 
 
+def verdict_number(name: str) -> int:
+    """The n of ``doctor.<n>.json``, 0 for other names."""
+    match = _VERDICT.fullmatch(name)
+    return int(match[1]) if match else 0
+
+
 class SpoolLayout:
     """Paths of a spool."""
 
@@ -144,6 +152,7 @@ class SpoolLayout:
         self.active = root / "active"
         self.jobs = root / "jobs"
         self.trash = root / "trash"
+        self.doctor = root / "doctor"  # only while a doctor measures
         self.fetched = root / "fetched"  # made by the first download
 
     @property
@@ -161,6 +170,10 @@ class SpoolLayout:
     def building(self, job_id: str, nonce: str) -> Path:
         """Where a job is built before it appears under its id."""
         return self.jobs / f".{job_id}.{nonce}.tmp"
+
+    def verdict(self, number: int) -> Path:
+        """What two hosts measured."""
+        return self.root / f"doctor.{number}.json"
 
     def worker_record(self, wid: str) -> Path:
         """Who a worker is."""
@@ -190,6 +203,7 @@ class JobLayout:
         self.result = root / "result"
         self.events = root / "events"
         self.logs = root / "logs"
+        self.review_page = root / "review" / "contact.html"  # made by prepare when somebody wants to look first
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -15,8 +15,7 @@ import traceback
 
 from waterz_spool.errors import JobFailedError, SetupError, TryAgainError, WaterzError
 from waterz_spool.restore import Stop
-from waterz_spool.spool import Claim, DamagedRecordError, Session
-from waterz_spool.spool.trouble import storage_error
+from waterz_spool.spool import Claim, DamagedRecordError, Session, storage_error
 
 log = logging.getLogger(__name__)
 

@@ -70,6 +70,7 @@ def finalize(claim: Claim, check: Callable[[], None]) -> tuple[Path, bytes] | No
         frames=plan.frame_count,
         seconds=round(time.monotonic() - begun, 3),
         checks=tuple(checks),
+        passed=tuple(index for index, end in results.items() if end.passed),
         confidence=mean_confidence([segment.confidence for segment in found]),
     )
     return out, msgspec.json.encode(result)
