@@ -29,6 +29,7 @@ PAYLOAD_CAP_BYTES = 256 * 1024
 PLAN_CAP_BYTES = 64 * 1024 * 1024
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR)
 _TRIES = 3
 _FICLONE = 0x40049409  # linux/fs.h

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from waterz_spool.errors import JobFailedError, UsageError, VerificationError
 from waterz_spool.records import FileRef
-from waterz_spool.spool.atomic import FileOps, settle_folder
+from waterz_spool.spool.atomic import NO_LINKS, FileOps, settle_folder
 from waterz_spool.spool.clock import Tokens
 from waterz_spool.spool.failpoints import hit
 from waterz_spool.spool.formats import CommitRecord, PublishedRecord, encode
@@ -25,7 +25,6 @@ from waterz_spool.spool.joblog import JobLog
 from waterz_spool.spool.layout import FINAL, PUBLISHED_NAME, JobLayout
 
 _NAMES = 1000
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class Publisher:
@@ -134,7 +133,7 @@ class Publisher:
                 return True
             if path.name in self._ops.listdir(path.parent):
                 return False
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
         # RACE: see the module; both publishers of this job rename the same bytes, and a foreign file must appear
         # between the listing above and this line.

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from msgspec.structs import replace
+
 from waterz_spool.errors import SetupError, UsageError
-from waterz_spool.spool.atomic import FileOps, put_if_absent, read_settled
+from waterz_spool.spool.atomic import NO_LINKS, FileOps, UndecidedError, put_if_absent, read_settled
 from waterz_spool.spool.clock import Clock, SystemClock, Tokens, random_token
 from waterz_spool.spool.control import ControlFolder
 from waterz_spool.spool.faults import usual_ops
@@ -26,6 +28,7 @@ from waterz_spool.spool.hosts import Hosts
 from waterz_spool.spool.jobs import Job
 from waterz_spool.spool.layout import JOB_ID, SpoolLayout
 from waterz_spool.spool.submit import Submission, Submitter
+from waterz_spool.spool.verdict import newest_verdict, settings_after
 
 if TYPE_CHECKING:
     from waterz_spool.spool.clean import Cleaned
@@ -73,7 +76,8 @@ class Spool:
         """The spool in this folder, made if it is not there yet; the first one to make it decides the settings.
 
         Raises:
-            OSError: It cannot be made there, for instance because the file system has no hard links.
+            OSError: It cannot be made there.
+            SetupError: The file system has no hard links, or was found unsafe.
         """
         layout = SpoolLayout(Path(root).absolute())
         ops = ops or usual_ops()
@@ -82,7 +86,7 @@ class Spool:
             ops.mkdir(folder)
         if layout.spool_file.name not in ops.listdir(layout.root):
             record = SpoolFile(version=FORMAT_VERSION, uuid=tokens(), settings=settings or SpoolSettings())
-            put_if_absent(ops, layout.spool_file, encode(record), tokens())
+            _put_first(ops, layout.spool_file, encode(record), tokens())
         return cls.open(layout.root, ops=ops, clock=clock, tokens=tokens)
 
     @classmethod
@@ -97,7 +101,7 @@ class Spool:
         """The spool in this folder.
 
         Raises:
-            SetupError: It is none, is damaged, or of another format version.
+            SetupError: It is none, is damaged, of another format version, or on a file system found unsafe.
         """
         layout, ops = SpoolLayout(Path(root).absolute()), ops or usual_ops()
         data = read_settled(ops, layout.spool_file)
@@ -105,7 +109,9 @@ class Spool:
             raise SetupError(
                 "not a spool: no spool.json", where=str(root), todo="name the folder that `submit` or `run` made"
             )
-        return cls(layout.root, decode_spool_file(data, layout.spool_file), ops, clock or SystemClock(), tokens)
+        file = decode_spool_file(data, layout.spool_file)
+        settings = settings_after(file.settings, newest_verdict(ops, layout), layout.root)
+        return cls(layout.root, replace(file, settings=settings), ops, clock or SystemClock(), tokens)
 
     @property
     def inbox(self) -> Path:
@@ -247,3 +253,17 @@ class Spool:
     def _beat(self, wid: str) -> Beat | None:
         data = read_settled(self.ops, self.layout.heartbeat(wid))
         return decode(data, Beat, self.layout.heartbeat(wid)) if data else None
+
+
+def _put_first(ops: FileOps, path: Path, data: bytes, nonce: str) -> None:
+    """The first record of a spool: here it shows whether the file system has hard links."""
+    try:
+        put_if_absent(ops, path, data, nonce)
+    except OSError as error:
+        if error.errno not in NO_LINKS or not isinstance(error, UndecidedError):
+            raise
+        raise SetupError(
+            f"no spool can be here: the file system has no hard links ({error.strerror})",
+            where=str(path.parent),
+            todo="use another folder: NFS, Lustre and local disks have them; `waterz-spool doctor` tells",
+        ) from error
