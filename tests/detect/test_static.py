@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from waterz_spool.detect.static import FRAMES, Sampler, detect
+from waterz_spool.detect.windows import Shares, Windows, eight_bits, small
 
 SIZE = (320, 180)  # width, height
 
@@ -34,10 +35,12 @@ def logo(frames, *, alpha=1.0):
 
 
 def look(frames, bits=8):
-    sampler = Sampler()
+    sampler, windows, shares = Sampler(), Windows(Shares.SPAN), Shares()
     for index, frame in enumerate(frames):
         sampler.add(index, frame)
-    return detect(sampler.frames(), bits=bits, size=sampler.size)
+        if windows.add(eight_bits(small(frame), bits)):
+            shares.add(windows.persistent(Shares.SPAN))
+    return detect(sampler.frames(), share=shares.share(), bits=bits, size=sampler.size)
 
 
 def overlap(a, b):
@@ -87,8 +90,9 @@ def test_letterbox_bars_are_no_overlay():
     assert look(frames).overlays == ()
 
 
-def test_two_frames_are_too_few():
-    assert "too short" in look(scene(2)).reason
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_few_frames_are_too_few(count):
+    assert "too short" in look(scene(count)).reason
 
 
 @pytest.mark.parametrize("count", [1, 31, 64, 65, 1000])

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from waterz_spool.detect.base import Luma, Reread
 from waterz_spool.detect.masks import Mask
 from waterz_spool.detect.patches import patch
-from waterz_spool.detect.static import LOOK_HEIGHT_PX, inside
+from waterz_spool.detect.static import inside
 from waterz_spool.detect.tracks import Track
+from waterz_spool.detect.windows import LOOK_HEIGHT_PX
 from waterz_spool.records import Box, MaskPatch, VideoInfo
 
 SAMPLES = 32

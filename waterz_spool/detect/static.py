@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Findings, Found, Luma, Rejected, Reread
+from waterz_spool.detect.shapes import Image, Mask, closed, disc, filled, plate, trimmed
+from waterz_spool.detect.windows import Shares, Windows, eight_bits, small
 from waterz_spool.records import Box
 
-Image = NDArray[np.float32]
-Mask = NDArray[np.uint8]
-
-LOOK_HEIGHT_PX = 480
 FRAMES = 32
 
 MIN_GRADIENT = 6.0  # grey levels per px (Scharr / 16) of the median gradient
@@ -37,6 +35,8 @@ MAX_INNER_ACTIVITY = 0.85  # of the surroundings'; measured: overlays at most 0.
 MAX_SPAN = 0.9  # of the frame's width or height
 MIN_FILL = 0.25  # of a known box: rows times columns that hold something of the overlay
 MIN_SPAN_SHARE = 0.6  # of a known box: what the found pixels span
+MIN_SHARE = 0.5  # of the short windows in which an overlay's edge persists; half of it at the end of a plate
+NEAR_PX = 8  # of a candidate: there its own edges lie
 MAX_STATIC_SCENE = 0.2  # share of the scene's own edges that may persist
 
 
@@ -60,7 +60,7 @@ class Sampler:
         if index % self._stride:
             return
         self.size = (luma.shape[1], luma.shape[0])
-        self._kept.append(_small(luma))
+        self._kept.append(small(luma))
         if len(self._kept) == 2 * FRAMES:
             del self._kept[1::2]
             self._stride *= 2
@@ -83,16 +83,19 @@ class StaticDetector:
     def __init__(self, bits: int) -> None:
         self._bits = bits
         self._sampler = Sampler()
+        self._windows, self._shares = Windows(Shares.SPAN), Shares()
         self._count = 0
 
     def add(self, index: int, picture: Any, luma: Luma) -> None:
         """Look at the luma of a frame."""
         self._sampler.add(index, luma)
+        if self._windows.add(eight_bits(small(luma), self._bits)):
+            self._shares.add(self._windows.persistent(Shares.SPAN))
         self._count += 1
 
     def finish(self, reread: Reread) -> Findings:
         """One mask for the whole video, or why there is none."""
-        found = detect(self._sampler.frames(), bits=self._bits, size=self._sampler.size)
+        found = detect(self._sampler.frames(), share=self._shares.share(), bits=self._bits, size=self._sampler.size)
         if not found.overlays:
             return Findings((), found.reason, found.rejected)
         return Findings((patches.whole(found.mask, 0, self._count),), "", found.rejected)
@@ -113,11 +116,12 @@ class _Evidence:
     activity: Image
 
 
-def detect(frames: Sequence[NDArray[Any]], *, bits: int, size: tuple[int, int]) -> Found:
+def detect(frames: Sequence[NDArray[Any]], *, share: Image, bits: int, size: tuple[int, int]) -> Found:
     """Static overlays in frames spread over a video.
 
     Args:
         frames: Luma planes of one size, at most LOOK_HEIGHT_PX high, uint8 or uint16, in order of time.
+        share: In which share of short windows each pixel's edge persists, 0 to 1, [H, W] as the frames.
         bits: Bits per sample.
         size: Width and height in px of the video, and of the mask.
 
@@ -126,17 +130,16 @@ def detect(frames: Sequence[NDArray[Any]], *, bits: int, size: tuple[int, int]) 
     """
     width, height = size
     empty = np.zeros((height, width), np.uint8)
-    if len(frames) < 4:
+    if len(frames) < Shares.SPAN * BLOCK:
         return Found(empty, (), "the video is too short to tell an overlay from the scene")
     scale = frames[0].shape[0] / height
     evidence = _gather([frame.astype(np.float32) / np.float32(1 << (bits - 8)) for frame in frames])
-    taken, rejected = _candidates(evidence)
+    taken, rejected = _candidates(evidence, share)
     boxes = tuple(Rejected(_scaled(item.box, scale, (width, height)), item.reason) for item in rejected)
     if not taken.any():
-        return Found(empty, (), _why_nothing(rejected), boxes)
-    small = cv2.dilate(taken, _disc(1)) * np.uint8(255)
-    mask = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    mask = np.where(mask > 0, np.uint8(255), np.uint8(0))
+        return Found(empty, (), _why_nothing(evidence, rejected), boxes)
+    mask = cv2.resize(taken * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR)
+    mask = np.where(mask > 64, np.uint8(255), np.uint8(0))  # what is left out of a px of the small picture is less
     return Found(mask, tuple(_boxes(mask)), "", boxes)
 
 
@@ -162,30 +165,22 @@ def inside(frames: Sequence[NDArray[Any]], *, bits: int, box: Box) -> Mask | Non
         return None
     edges = evidence.persistent.astype(np.uint8) & within
     steady = (evidence.activity < 0.3 * around).astype(np.uint8) & within
-    closed = cv2.morphologyEx(edges | cv2.morphologyEx(steady, cv2.MORPH_OPEN, _disc(1)), cv2.MORPH_CLOSE, _disc(5))
-    filled = cv2.dilate(_filled(closed > 0), _disc(2)) & within
-    rows, columns = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
+    joined = cv2.morphologyEx(edges | cv2.morphologyEx(steady, cv2.MORPH_OPEN, disc(1)), cv2.MORPH_CLOSE, disc(5))
+    own = cv2.dilate(filled(joined), disc(2)) & within
+    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
     if not len(rows) or len(rows) * len(columns) < MIN_FILL * (x1 - x0) * (y1 - y0):
         return None
     spans = (rows[-1] + 1 - rows[0]) * (columns[-1] + 1 - columns[0])
-    return filled if spans >= MIN_SPAN_SHARE * (x1 - x0) * (y1 - y0) else None
+    return own if spans >= MIN_SPAN_SHARE * (x1 - x0) * (y1 - y0) else None
 
 
-def _why_nothing(rejected: list[Rejected]) -> str:
-    if any(item.reason == _STATIC for item in rejected):
+def _why_nothing(evidence: _Evidence, rejected: list[Rejected]) -> str:
+    if any(item.reason == _STATIC for item in rejected) or _scene_is_static(evidence, np.zeros_like(evidence.busy)):
         return "the camera seems to stand still, so that an overlay looks like the scene; YOLO weights would tell"
     return "nothing stays in place while the picture moves"
 
 
 _STATIC = "the background is static too"
-
-
-def _small(frame: NDArray[Any]) -> NDArray[Any]:
-    height, width = frame.shape
-    if height <= LOOK_HEIGHT_PX:
-        return frame
-    size = (max(1, round(width * LOOK_HEIGHT_PX / height)), LOOK_HEIGHT_PX)
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
 
 
 def _gather(luma: list[Image]) -> _Evidence:
@@ -201,11 +196,11 @@ def _gather(luma: list[Image]) -> _Evidence:
     return _Evidence(persistent, busy, np.std(np.stack(luma), axis=0))
 
 
-def _candidates(evidence: _Evidence) -> tuple[Mask, list[Rejected]]:
+def _candidates(evidence: _Evidence, share: Image) -> tuple[Mask, list[Rejected]]:
     """Overlays of the small picture as one mask of 0 and 1, and what was rejected."""
     edges = evidence.persistent.astype(np.uint8)
-    closed = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, _disc(9))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    joined = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, disc(9))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     taken = np.zeros_like(edges)
     rejected: list[Rejected] = []
     for label in range(1, count):
@@ -214,62 +209,42 @@ def _candidates(evidence: _Evidence) -> tuple[Mask, list[Rejected]]:
         if int(edges[part].sum()) < MIN_EDGE_PX or min(w, h) < 5:
             continue
         box = (x, y, x + w, y + h)
-        filled = _filled(part)
+        area = filled(part)
         if w * h > MAX_AREA * edges.size:
             rejected.append(Rejected(box, "too large for an overlay"))
         elif w > MAX_SPAN * edges.shape[1] or h > MAX_SPAN * edges.shape[0]:
             rejected.append(Rejected(box, "a border of the picture"))
-        elif (around := _activity_around(filled, closed, evidence.activity)) < MIN_ACTIVITY:
+        elif (around := _activity_around(area, joined, evidence.activity)) < MIN_ACTIVITY:
             rejected.append(Rejected(box, _STATIC))
         elif float(np.median(evidence.activity[part & evidence.persistent])) > MAX_INNER_ACTIVITY * around:
             rejected.append(Rejected(box, "it changes as much as its surroundings"))
         else:
-            taken |= _grown(filled, box, evidence.activity, around)
+            taken |= _own_pixels(area, share, evidence.activity, around=around, box=box)
     if taken.any() and _scene_is_static(evidence, taken):
         rejected.append(Rejected(_boxes(taken)[0], _STATIC))
         return np.zeros_like(taken), rejected
     return taken, rejected
 
 
-def _filled(part: NDArray[np.bool_]) -> Mask:
-    contours, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = np.zeros(part.shape, np.uint8)
-    cv2.drawContours(filled, contours, -1, 1, -1)
-    return filled
+def _own_pixels(area: Mask, share: Image, activity: Image, *, around: float, box: Box) -> Mask:
+    """The overlay that was found as an area: what its edges enclose, and its plate."""
+    edges = (share >= MIN_SHARE) & (cv2.dilate(area, disc(NEAR_PX)) > 0)
+    core = trimmed(closed(edges))
+    return core | plate(core | trimmed(area), share >= MIN_SHARE / 2, activity, around=around, box=box)
 
 
-def _activity_around(filled: Mask, closed: Mask, activity: Image) -> float:
+def _activity_around(area: Mask, joined: Mask, activity: Image) -> float:
     """How much the picture changes in a ring 3 to 10 px around a candidate, other candidates left out."""
-    inner = cv2.dilate(filled, np.ones((7, 7), np.uint8)) | cv2.dilate(closed, np.ones((3, 3), np.uint8))
-    ring = (cv2.dilate(filled, np.ones((21, 21), np.uint8)) > 0) & (inner == 0)
+    inner = cv2.dilate(area, np.ones((7, 7), np.uint8)) | cv2.dilate(joined, np.ones((3, 3), np.uint8))
+    ring = (cv2.dilate(area, np.ones((21, 21), np.uint8)) > 0) & (inner == 0)
     return float(np.median(activity[ring])) if ring.any() else 0.0
 
 
-def _scene_is_static(evidence: _Evidence, taken: Mask) -> bool:
+def _scene_is_static(evidence: _Evidence, taken: NDArray[np.generic]) -> bool:
     """Whether too many of the scene's own edges persist: then the camera stands still and nothing is proven."""
-    outside = cv2.dilate(taken, np.ones((21, 21), np.uint8)) == 0
+    outside = cv2.dilate((taken != 0).astype(np.uint8), np.ones((21, 21), np.uint8)) == 0
     busy = int((evidence.busy & outside).sum())
     return busy > 0 and int((evidence.persistent & outside).sum()) > MAX_STATIC_SCENE * busy
-
-
-def _grown(filled: Mask, box: Box, activity: Image, around: float) -> Mask:
-    """The candidate with the steady pixels that touch it: the plate on which edges were found."""
-    x0, y0, x1, y1 = box
-    px, py = max(4, (x1 - x0) // 4), max(4, round(0.35 * (y1 - y0)))
-    window = slice(max(0, y0 - py), y1 + py), slice(max(0, x0 - px), x1 + px)
-    core = filled[window]
-    steady = cv2.morphologyEx((activity[window] < 0.3 * around).astype(np.uint8), cv2.MORPH_OPEN, _disc(1))
-    _, labels = cv2.connectedComponents(steady | core)
-    plate = np.isin(labels, np.unique(labels[core > 0])).astype(np.uint8)
-    rim = plate[0].mean() + plate[-1].mean() + plate[:, 0].mean() + plate[:, -1].mean()
-    grown = filled.copy()
-    if rim < 0.25:  # else it runs into steady background, which is no plate
-        grown[window] |= plate
-    return grown
-
-
-def _disc(radius: int) -> Mask:
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
 
 
 def _boxes(mask: Mask) -> list[Box]:
