@@ -15,7 +15,7 @@ from waterz_spool.spool.states import TaskLog, backoff_exponent
 
 Accept = Callable[[Job, Task, int], bool]
 
-_TASKS_PER_MISS = 500  # a miss costs the same everywhere, a listing grows with the job
+_TASKS_PER_MISS = 2000  # a miss costs the same everywhere, a listing grows with the job
 _OWN_FAILURE_FACTOR = 3.0  # a segment that failed on this host is left to others for so much longer,
 _OWN_FAILURE_MOST_S = 60.0  # but not more than this: there may be no others
 
