@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.integration.conftest import BOX, HEIGHT, WIDTH, as_json, read_bgr, scene_frames, write_video
+from tests.integration.conftest import BOX, HEIGHT, WIDTH, as_json, box_option, read_bgr, scene_frames, write_video
 from tests.integration.test_run import FAST, psnr
 
 
@@ -90,9 +90,27 @@ def test_review_stops_before_segments_until_resume(clip, video, cli, tmp_path):
     (state,) = as_json(cli(*spool, "--json", "status"))
     assert state["state"] == "paused"
     assert not list((tmp_path / "spool" / "jobs" / job / "segments").glob("*/job.json"))
+    page = tmp_path / "spool" / "jobs" / job / "review" / "contact.html"
+    assert state["review"] == str(page)
+    for command in (("status",), ("explain", "last"), ("logs", "last/prep")):
+        assert str(page) in cli(*spool, *command).stdout, command
     assert "resume" in cli(*spool, "explain", "last").stdout
     assert "overlay in frames 0 to 95" in cli(*spool, "logs", "last/prep").stdout
+    assert page.read_text().count("data:image/jpeg") == 24 and "detector static" in page.read_text()
+    drawn = cv2.imread(str(page.with_suffix(".png")))
+    assert drawn.shape[1] > 4 * WIDTH and (drawn == (60, 220, 60)).all(axis=2).sum() > 24 * BOX[2], "its box is drawn"
+    assert {path.name for path in page.parent.iterdir()} == {"contact.html", "contact.png"}
+    assert "all invariants hold" in cli(*spool, "verify", "last").stdout
     cli(*spool, "resume", "last")
+    assert str(page) not in cli(*spool, "status").stdout, "told as long as it waits"
     cli(*spool, "worker", "--drain")
     assert as_json(cli(*spool, "--json", "status"))[0]["state"] == "done"
     assert psnr(read_bgr(video.with_name("clip.clean.mp4")), clip.truth, clip.mask) > 25
+
+
+def test_a_given_box_is_reviewed_too(video, cli, tmp_path):
+    spool = ("--spool", "spool")
+    job = cli(*spool, "submit", video, "--review", *box_option(), *FAST).stdout.strip()
+    cli(*spool, "worker", "--idle-timeout", "1")
+    page = (tmp_path / "spool" / "jobs" / job / "review" / "contact.html").read_text()
+    assert "given by boxes" in page and ",".join(map(str, BOX)) in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from waterz_spool import media
 from waterz_spool.config import Config, DetectConfig
 from waterz_spool.detect.weights import weights_sha256
 from waterz_spool.errors import NoOverlayError, SetupError
-from waterz_spool.records import MaskPatch, VideoInfo
+from waterz_spool.records import VideoInfo
 
 if TYPE_CHECKING:
     from waterz_spool.detect.base import Detector, Findings
@@ -94,8 +95,8 @@ def findings_of(detector: Detector, source: Path, info: VideoInfo, *, check: Cal
 
 def find(
     detector: Detector, source: Path, info: VideoInfo, detect: DetectConfig, *, check: Callable[[], None]
-) -> tuple[MaskPatch, ...]:
-    """The masks that a detector found, dilated.
+) -> Findings:
+    """What a detector found, its masks dilated.
 
     Raises:
         NoOverlayError: There are none; the reason says why.
@@ -105,4 +106,4 @@ def find(
     found = findings_of(detector, source, info, check=check)
     if not found.patches:
         raise NoOverlayError(f"no overlay found: {found.reason}", todo=_GIVE_PLACE)
-    return grown(found.patches, detect.dilation_px)
+    return replace(found, patches=grown(found.patches, detect.dilation_px))

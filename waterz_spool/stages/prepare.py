@@ -18,9 +18,10 @@ import msgspec
 
 from waterz_spool import media
 from waterz_spool.config import Config
+from waterz_spool.detect.base import Findings
 from waterz_spool.errors import NoOverlayError, UsageError
 from waterz_spool.plan import PlanRules, plan_segments
-from waterz_spool.records import MaskPatch, Plan, VideoInfo
+from waterz_spool.records import OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Stop
 from waterz_spool.spool import Claim
 from waterz_spool.stages.asked import encode_settings
@@ -35,6 +36,7 @@ from waterz_spool.stages.overlays import (
     picture_overlay,
 )
 from waterz_spool.stages.request import JobRequest, decode_request
+from waterz_spool.stages.sheet import SheetMaker, shown_tracks
 from waterz_spool.stages.survey import Survey, survey
 
 log = logging.getLogger(__name__)
@@ -62,15 +64,18 @@ def prepare(claim: Claim, check: Check) -> bytes:
     info = media.probe(source)
     known = job.plan()
     if known is None:
-        plan = make_plan(request, source, info, mask_path(claim, request), check=check, spool=spool_of(claim))
-        if request.review:
+        review = job.layout.review_page if request.review else None
+        plan = make_plan(
+            request, source, info, mask_path(claim, request), check=check, spool=spool_of(claim), review=review
+        )
+        if review:
             job.pause("review")  # before the plan is there: whoever finds one goes on with it
         known = job.put_plan(msgspec.json.encode(plan), len(plan.segments))
         log.info("plan: %d frames, %d segments, %d tracks", plan.frame_count, len(plan.segments), len(plan.tracks))
         for track in plan.tracks:
             log.info("overlay in frames %d to %d, box %s", track.start, track.stop - 1, track.box)
-        if request.review:
-            raise Stop(f"waits for review: waterz-spool logs {job.id}/prep, then waterz-spool resume {job.id}")
+        if review:
+            raise Stop(f"waits for review: look at {review}, then waterz-spool resume {job.id}")
     decided = msgspec.json.decode(known, type=Plan)
     overlay = _overlay_of(decided, request, mask_path(claim, request))
     publish_segments(claim, decided, overlay, engine=_engine(request), check=check)
@@ -112,8 +117,18 @@ def make_plan(
     *,
     check: Check = lambda: None,
     spool: Path | None = None,
+    review: Path | None = None,
 ) -> Plan:
     """Look at the whole video once and decide everything.
+
+    Args:
+        request: What the user asked.
+        source: The video.
+        info: Its facts.
+        mask: The pinned mask, if the user gave one.
+        check: Called between frames; raises to stop.
+        spool: Weights inside it are refused.
+        review: Page to write with a contact sheet of what was found; None writes none.
 
     Raises:
         InputError: The video or mask is unreadable, damaged or unsupported.
@@ -126,24 +141,25 @@ def make_plan(
         None if request.boxes or mask else detector_of(config.detect, info, sha256=request.weights_sha256, spool=spool)
     )
     encode = encode_settings(info, request)
+    sheet = SheetMaker(request.source_name, info) if review else None
     seen = survey(
         source,
         info,
         scene_threshold=config.plan.scene_threshold,
         min_scene_frames=config.plan.min_segment_frames,
-        samples=detector,
+        samples=[each for each in (detector, sheet) if each is not None],
         check=lambda index: check(),
     )
-    found: tuple[MaskPatch, ...] = ()
+    found = Findings(())
     overlay = _given(request, info, mask, seen.pts)
-    if overlay is None and detector is not None:
+    if overlay is None:
+        assert detector is not None  # neither boxes nor mask
         found = find(detector, source, info, config.detect, check=check)
-        overlay = FoundOverlay(found, info, source=detector.name, limits=request.limits)
-    tracks = overlay.tracks(len(seen.pts)) if overlay else []
-    if overlay is None or not tracks:
-        if found:
-            raise NoOverlayError("all overlays found lie outside the limits", todo="give other boxes with --limit")
-        raise NoOverlayError("the given mask is empty in every frame", todo="give a mask that covers the overlay")
+        overlay = FoundOverlay(found.patches, info, source=detector.name, limits=request.limits)
+    tracks = _tracks_of(overlay, len(seen.pts), found=bool(found.patches))
+    if sheet and review:
+        shown, sha256 = shown_tracks(tracks, found, info), request.weights_sha256
+        sheet.write(review, shown, found, frames=len(seen.pts), source=overlay.source, sha256=sha256)
     return Plan(
         video=info,
         encode=encode,
@@ -155,8 +171,17 @@ def make_plan(
             len(seen.pts), tracks, seen.cuts, size=(info.width, info.height), rules=rules_of(config, info, seen)
         ),
         overlay_source=overlay.source,
-        patches=found,
+        patches=found.patches,
     )
+
+
+def _tracks_of(overlay: Overlay, frame_count: int, *, found: bool) -> list[OverlayTrack]:
+    tracks = overlay.tracks(frame_count)
+    if not tracks and found:
+        raise NoOverlayError("all overlays found lie outside the limits", todo="give other boxes with --limit")
+    if not tracks:
+        raise NoOverlayError("the given mask is empty in every frame", todo="give a mask that covers the overlay")
+    return tracks
 
 
 def rules_of(config: Config, info: VideoInfo, seen: Survey) -> PlanRules:

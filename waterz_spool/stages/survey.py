@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,7 +47,7 @@ def survey(
     *,
     scene_threshold: float,
     min_scene_frames: int,
-    samples: Samples | None = None,
+    samples: Sequence[Samples] = (),
     check: Callable[[int], None] = lambda index: None,
 ) -> Survey:
     """Decode every frame once.
@@ -57,7 +57,7 @@ def survey(
         info: Its facts.
         scene_threshold: AdaptiveDetector's ratio that counts as a cut.
         min_scene_frames: No scene is shorter.
-        samples: Receives every frame, its luma in its own bit depth.
+        samples: Each receives every frame, its luma in its own bit depth.
         check: Called with the index of every frame; raises to stop.
 
     Raises:
@@ -71,8 +71,8 @@ def survey(
         pts.append(frame.pts)
         last = frame
         luma = media.planes(frame)[0]
-        if samples is not None:
-            samples.add(frame.index, frame.picture, luma)
+        for each in samples:
+            each.add(frame.index, frame.picture, luma)
         cuts.add(frame.index, luma, info.bits)
     if last is None:
         raise InputError("the video has no frames", where=str(path), todo="check that it plays")
