@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Findings, Found, Luma, Rejected, Reread
 from waterz_spool.detect.shapes import Image, Mask, closed, disc, filled, plate, trimmed
-from waterz_spool.detect.windows import Shares, Windows, eight_bits, small
+from waterz_spool.detect.windows import BLOCK, Shares, Windows, eight_bits, small
 from waterz_spool.records import Box
 
 FRAMES = 32
