@@ -20,8 +20,10 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from waterz_spool.errors import InputError
+from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.intact import check_intact
 from waterz_spool.media.pixels import Plane, Planes, WorkFormat, plane_view, work_format, write_planes
+from waterz_spool.media.source import open_file
 from waterz_spool.records import VideoInfo
 
 _TICK = 100  # ms between frames in the file; only their order means something
@@ -62,7 +64,8 @@ class CropWriter:
         info: VideoInfo | None = None,
     ) -> None:
         self._work = work
-        self._container = av.open(str(Path(path).absolute()), "w", format="matroska")
+        self._file = FreshFile(path)
+        self._container = self._file.container(format="matroska")
         self._container.flags |= av.container.Flags.bitexact.value
         self._container.metadata[_TAG] = work.pix_fmt
         self._format = storage_format(work)
@@ -102,6 +105,7 @@ class CropWriter:
         for stream in self._streams:
             self._container.mux(stream.encode(None))
         self._container.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +117,7 @@ class CropWriter:
             self.close()
         else:
             self._container.close()
+            self._file.abandon()
 
 
 class CropReader:
@@ -163,10 +168,9 @@ class CropReader:
 
     def _open(self) -> InputContainer:
         try:
-            container: InputContainer = av.open(str(self._path.absolute()), "r", format="matroska")
+            return open_file(self._path, "matroska")
         except (av.FFmpegError, OSError) as error:
             raise self._damaged("the crop file cannot be read") from error
-        return container
 
     def _damaged(self, what: str) -> InputError:
         return InputError(what, where=str(self._path), todo="prepare the job again")

@@ -19,6 +19,9 @@ from waterz_spool.errors import InputError
 from waterz_spool.media.source import expected_packets, has_places, open_source
 from waterz_spool.records import VideoInfo
 
+MAX_FRAMES = 5_000_000
+"""Of a video, 23 hours at 60 per second: the times of all of them are held in memory."""
+
 _STEPS_BACK_S = (0, 1, 4, 16, 64)
 
 
@@ -238,6 +241,8 @@ def _checked(
     """
     before: int | None = None
     for index, picture in enumerate(pictures):
+        if index >= MAX_FRAMES:
+            raise InputError(f"the video has more than {MAX_FRAMES} frames", where=str(path), todo="split it")
         pts = picture.pts
         if info.counted_pts:
             pts = index if places is None else next(iter(places[index : index + 1]), None)

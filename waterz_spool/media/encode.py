@@ -16,6 +16,7 @@ import av
 
 from waterz_spool.errors import SetupError
 from waterz_spool.media.decoding import Frame
+from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.pixels import Plane, is_layout, tag_colours, to_frame, work_format, write_planes
 from waterz_spool.records import EncodeSettings, Ratio, VideoInfo
 
@@ -48,12 +49,14 @@ class SegmentEncoder:
         self._tick = 1 / encoder_rate(settings.codec, nominal_rate(info, rate))
         self._intra = settings.codec in _FORMATS
         self._packets = 0
-        self._container = av.open(str(Path(path).absolute()), "w", format=_FORMATS.get(settings.codec, "matroska"))
+        self._file = FreshFile(path)
+        self._container = self._file.container(format=_FORMATS.get(settings.codec, "matroska"))
         self._container.flags |= av.container.Flags.bitexact.value
         try:
             self._stream = self._add()
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
+            self._file.abandon()
             raise SetupError(
                 f"the encoder {settings.codec} cannot be used with {settings.pix_fmt} "
                 f"{info.width}x{info.height} {settings.options}: {error}",
@@ -130,6 +133,7 @@ class SegmentEncoder:
         """Finish the file."""
         self._mux(None)
         self._container.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +145,7 @@ class SegmentEncoder:
             self.close()
         else:
             self._container.close()
+            self._file.abandon()
 
 
 def nominal_rate(info: VideoInfo, rate: Ratio | None = None) -> Fraction:

@@ -7,6 +7,7 @@ what can be decoded of them is the video.
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ from waterz_spool.errors import InputError
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+_MOST_BOXES = 1_000_000  # a fragmented recording has some thousand
 _BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"pnot", b"uuid"}
 
 
@@ -23,8 +25,10 @@ def check_intact(path: Path) -> None:
     Raises:
         InputError: The file ends before its own announced end.
     """
-    size = path.stat().st_size
-    announced = announced_bytes(path)
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):
+        raise InputError("not a file", where=str(path), todo="give a video file")
+    size, announced = info.st_size, announced_bytes(path)
     if announced is not None and size < announced:
         raise InputError(
             f"the video is cut short: {size} of {announced} bytes are there",
@@ -73,7 +77,9 @@ def _vint(file: BinaryIO) -> int | None:
 def _boxes_end(file: BinaryIO, size: int) -> int:
     """Where the last top-level box ends; boxes are walked by header only."""
     at = 0
-    while at + 8 <= size:
+    for _ in range(_MOST_BOXES):
+        if at + 8 > size:
+            return at
         file.seek(at)
         head = file.read(16)
         length = int.from_bytes(head[:4], "big")
@@ -82,4 +88,4 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
         if length < 8:  # 0: to the end of the file
             return size
         at += length
-    return at
+    return size

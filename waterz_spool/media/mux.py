@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from fractions import Fraction
 from math import lcm
-from pathlib import Path
 from typing import Any
 
 import av
@@ -15,6 +14,7 @@ from av.container import InputContainer, OutputContainer
 from waterz_spool.errors import InputError
 from waterz_spool.media.container import FORMATS, is_mov
 from waterz_spool.media.encode import nominal_rate
+from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.settings import prores_tag
 from waterz_spool.media.source import codec_name, is_chapter_track, is_picture
 from waterz_spool.records import EncodeSettings, VideoInfo
@@ -41,7 +41,7 @@ class Output:
     """An output container with all its streams, ready for packets.
 
     Args:
-        path: File to write, whatever its name.
+        file: What to write.
         source: The opened source.
         segment: An opened segment; its video stream describes the new video.
         info: The source's facts.
@@ -52,7 +52,7 @@ class Output:
 
     def __init__(
         self,
-        path: Path,
+        file: FreshFile,
         *,
         source: InputContainer,
         segment: InputContainer,
@@ -64,9 +64,7 @@ class Output:
         self._source, self._info, self._settings = source, info, settings
         others = copied_streams(source, info, drop)
         self.time_base = _time_base(info, settings)
-        self.container: OutputContainer = av.open(
-            str(Path(path).absolute()),
-            "w",
+        self.container: OutputContainer = file.container(
             format=FORMATS[settings.container],
             container_options=self._options(others, all_tags=all_tags),
         )

@@ -22,8 +22,9 @@ from av.packet import Packet
 from waterz_spool.errors import VerificationError
 from waterz_spool.media.container import is_mov
 from waterz_spool.media.encode import TICK_MS
+from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.mux import Output, cannot_hold
-from waterz_spool.media.source import is_payload, open_source
+from waterz_spool.media.source import is_payload, open_file, open_source
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 _SAMPLED, _MOST_SAMPLED = 500, 50_000  # packets read to see one of each stream; texts may begin late
@@ -94,7 +95,7 @@ def write(out: Path, segments: Sequence[Path], counts: Sequence[int], timing: Ti
         container = stack.enter_context(open_source(recipe.source))
         first = stack.enter_context(open_segment(segments[0]))
         output = Output(
-            out,
+            stack.enter_context(FreshFile(out)),
             source=container,
             segment=first,
             info=recipe.info,
@@ -219,10 +220,9 @@ def _time(packet: Packet[Any]) -> Fraction:
 def open_segment(path: Path) -> InputContainer:
     """A segment opened for reading."""
     try:
-        container: InputContainer = av.open(str(Path(path).absolute()), "r")
-    except (av.FFmpegError, OSError) as error:
+        return open_file(path)
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise _bad_segment(path, "cannot be read") from error
-    return container
 
 
 def _bad_segment(path: Path, what: str) -> VerificationError:

@@ -14,6 +14,7 @@ from waterz_spool.errors import InputError
 from waterz_spool.media.intact import check_intact
 from waterz_spool.media.pixels import work_format
 from waterz_spool.media.source import (
+    MAX_PIXELS,
     codec_name,
     content_light,
     counted_rate,
@@ -57,6 +58,12 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
             "there is no decoder for this video", where=str(path), todo="convert it to H.264, HEVC, VP9 or ProRes"
         )
     stream.thread_type = "AUTO"
+    if not 0 < stream.width * stream.height <= MAX_PIXELS:
+        raise InputError(
+            f"the picture is larger than {MAX_PIXELS // 1_000_000} megapixels, or its size is damaged",
+            where=f"{path}: {stream.width}x{stream.height}",
+            todo="scale it down first",
+        )
     try:
         frame = next(container.decode(stream), None)
     except (av.FFmpegError, EOFError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,8 @@ _FORMATS = (
     "dv,gif,apng,rm,wtv,gxf,mpegtsraw,vc1,mjpeg,lavf"
 )
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+MAX_PIXELS = 100_000_000
+"""Of a picture; what claims more is not decoded, because memory could not hold a few of them."""
 _COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "mjpeg", "obu", "av1"}
 
 
@@ -32,7 +36,7 @@ def open_source(path: Path) -> Iterator[InputContainer]:
         InputError: Missing, unreadable or not a video.
     """
     try:
-        container = av.open(str(Path(path).absolute()), "r", container_options=_OPTIONS, metadata_errors="replace")
+        container = open_file(path)
     except FileNotFoundError as error:
         raise InputError("there is no such file", where=str(path), todo="check the name") from error
     except (PermissionError, IsADirectoryError) as error:
@@ -41,6 +45,26 @@ def open_source(path: Path) -> Iterator[InputContainer]:
         raise not_a_video(path) from error
     with container:
         yield container
+
+
+def open_file(path: Path, form: str | None = None) -> InputContainer:
+    """One regular file opened by libav, as one of the formats above or the given one; no picture may be too large.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file: opening a pipe could wait for ever.
+        av.FFmpegError: libav knows no such format.
+    """
+    path = Path(path).absolute()
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    limits = {"max_pixels": str(MAX_PIXELS)}
+    container: InputContainer = av.open(
+        str(path), "r", format=form, options=limits, container_options=_OPTIONS, metadata_errors="replace"
+    )
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            stream.codec_context.options = dict(limits)
+    return container
 
 
 def not_a_video(path: Path) -> InputError:
