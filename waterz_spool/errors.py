@@ -8,6 +8,16 @@ restored (only where the job allows that: on_dead passthrough), 75 try again, 13
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Text from a spool or a video with control characters escaped, safe for a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same with its lines kept."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 class WaterzError(Exception):
     """Root of all errors raised on purpose.
 
@@ -30,7 +40,8 @@ class WaterzError(Exception):
 
     def lines(self) -> tuple[str, str, str]:
         """The three lines a terminal shows: what, where, what to do (the last two may be empty)."""
-        return self.what, self.where and f"  where: {self.where}", self.todo and f"  to do: {self.todo}"
+        where, todo = printable(self.where), printable_lines(self.todo)
+        return printable_lines(self.what), where and f"  where: {where}", todo and f"  to do: {todo}"
 
 
 class JobFailedError(WaterzError):

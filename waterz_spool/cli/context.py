@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ import msgspec
 
 from waterz_spool import config
 from waterz_spool.config import Config
+from waterz_spool.errors import printable_lines
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,15 @@ class Settings:
         self.emit(data[0] if len(data) == 1 else data, "\n".join(text for _, text in items))
 
     def emit(self, data: Any, text: str) -> None:
-        """Print data as JSON when asked, else the text."""
-        line = msgspec.json.encode(data).decode() if self.as_json else text
+        """Print data as JSON when asked, else the text; control characters of names and errors never as such."""
+        line = _plain_json(msgspec.json.encode(data).decode()) if self.as_json else printable_lines(text)
         if line:
             click.echo(line)
+
+
+def _plain_json(text: str) -> str:
+    """JSON leaves characters as they are that some terminals obey, such as U+009B."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def private_spool() -> Path:

@@ -15,7 +15,7 @@ import click
 from waterz_spool.cli.context import Settings, on_terminal, private_spool, shared_options
 from waterz_spool.cli.sbatch import SubmitCommand, sbatch_arguments
 from waterz_spool.config import Config
-from waterz_spool.errors import InputError, JobFailedError, NoOverlayError, UsageError, WaterzError
+from waterz_spool.errors import InputError, JobFailedError, NoOverlayError, UsageError, WaterzError, printable
 
 _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
@@ -152,7 +152,7 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
             if len(videos) == 1:
                 raise
             failures.append(error)
-            click.echo(f"error: {video}: {error}", err=True)
+            click.echo(f"error: {printable(str(video))}: {error}", err=True)
     settings.emit_each(results)
     if failures:
         raise JobFailedError(f"{len(failures)} of {len(videos)} videos failed", todo="see the errors above")

@@ -115,8 +115,12 @@ def _allotted_threads() -> int:
 
 def _start_logging(*, quiet: bool = False) -> None:
     """Everything goes to the logs of the tasks; the terminal or the scheduler's log gets it unless quiet."""
+    from waterz_spool.stages.tasklog import LogFormatter
+
     logging.getLogger("waterz_spool").setLevel(logging.INFO)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter())
+    logging.basicConfig(handlers=[handler])
     if quiet:  # failures of tasks are recorded in the job, and told by who asked for it
         logging.getLogger().handlers[0].addFilter(lambda record: record.levelno == logging.WARNING)
 

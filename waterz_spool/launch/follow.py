@@ -16,6 +16,7 @@ from waterz_spool.errors import (
     UsageError,
     VerificationError,
     WaterzError,
+    printable_lines,
 )
 from waterz_spool.launch.local import LocalWorkers
 from waterz_spool.launch.notices import Notices
@@ -62,7 +63,7 @@ class Progress:
     def line(self, text: str) -> None:
         """Print a line that stays."""
         self.end()
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable_lines(text) + "\n")
         sys.stderr.flush()
 
     def end(self) -> None:

@@ -10,6 +10,7 @@ from waterz_spool import __version__
 from waterz_spool.launch.allocation import Allocation
 from waterz_spool.launch.walltime import Pace, Walltime
 from waterz_spool.spool import Session, Spool
+from waterz_spool.stages.tasklog import LogFile
 from waterz_spool.stages.worker import Limits, StopFlag, Worker
 
 log = logging.getLogger(__name__)
@@ -93,8 +94,7 @@ class Shift:
         handlers = []
         for job in names or []:
             path = self._spool.layout.job(job).worker_log(wid)
-            handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            handler = LogFile(path)
             root.addHandler(handler)
             handlers.append(handler)
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from waterz_spool.report.status import clock, passed_text, printable, review_page, speed, worker_name
+from waterz_spool.errors import printable
+from waterz_spool.report.status import clock, passed_text, review_page, speed, worker_name
 from waterz_spool.spool import Job, JobState, TaskState
 
 _SAMPLE = 50

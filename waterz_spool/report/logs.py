@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from waterz_spool.report.status import printable
+import contextlib
+
+from waterz_spool.errors import printable
 from waterz_spool.spool import Job
 from waterz_spool.spool.layout import label
 
@@ -17,10 +19,11 @@ def merged(job: Job, task: int | str | None = None) -> list[str]:
     prefix = "" if task is None else f"{label(task)}."
     lines = []
     for path in sorted(job.layout.logs.glob("*.txt")):
-        if path.is_symlink() or not path.name.startswith(prefix):
+        if not path.name.startswith(prefix):
             continue
-        with path.open("rb") as file:
-            text = file.read(_CAP_BYTES).decode("utf-8", "replace")
+        text = "(not a log of at most 4 MiB)"
+        with contextlib.suppress(OSError):
+            text = job.log.ops.read(path, _CAP_BYTES).decode("utf-8", "replace")
         for number, line in enumerate(text.splitlines()):
             lines.append((line[:23] if line[:2] == "20" else "", path.name, number, line))
     last = ""
@@ -28,4 +31,4 @@ def merged(job: Job, task: int | str | None = None) -> list[str]:
     for stamp, name, number, line in lines:
         last = stamp or last
         stamped.append((last, name, number, line))
-    return [f"{name.split('.')[0]:>5} {printable(line)}" for _, name, _, line in sorted(stamped)]
+    return [f"{printable(name.split('.')[0]):>5} {printable(line)}" for _, name, _, line in sorted(stamped)]

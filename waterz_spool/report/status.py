@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from waterz_spool.errors import printable
 from waterz_spool.records import Confidence, SegmentResult
 from waterz_spool.spool import Job, JobState, TaskState
 
@@ -32,11 +33,6 @@ class Speed(msgspec.Struct, frozen=True):
     fps: float
     eta_s: float | None
     workers: tuple[str, ...]
-
-
-def printable(text: str) -> str:
-    """Text from a spool or a video with control characters escaped, safe for a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def clock(seconds: float | None) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from waterz_spool.report.status import clock, printable
+from waterz_spool.errors import printable
+from waterz_spool.report.status import clock
 from waterz_spool.spool import Spool, WorkerRecord
 
 _BELIEVED_S = 600.0
