@@ -7,10 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from spoolscene import Scene
 
-from waterz_spool.errors import UsageError
+from waterz_spool.__main__ import main
+from waterz_spool.errors import SetupError, UsageError
 from waterz_spool.spool import Job
+from waterz_spool.spool import clean as cleaning
 
 
 def finished(scene: Scene, job_id: str = "job") -> Job:
@@ -120,3 +124,156 @@ def test_leftovers_go_after_a_day(scene: Scene) -> None:
     os.utime(layout.workers / f"{'0' * 24}.hb", (old, old))
     assert gone(scene) == [("submit", ".job.0.tmp"), ("part", ".x.0.part"), ("worker", f"{'0' * 24}.hb")]
     assert (layout.outbox / "x.mp4").exists()
+
+
+@pytest.mark.parametrize("folder", ["trash", "jobs"])
+def test_a_symlink_in_place_of_the_trash_empties_no_other_folder(scene: Scene, folder: str) -> None:
+    finished(scene)
+    outside, inside = scene.folder / "outside", scene.spool.root / folder
+    inside.rename(outside)
+    (outside / "precious").mkdir()
+    inside.symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+    with pytest.raises(SetupError, match="not a folder of the spool"):
+        gone(scene)
+    assert sorted(outside.rglob("*")) == before
+
+
+@pytest.mark.parametrize("folder", ["outbox", "workers", "fetched"])
+def test_a_symlink_in_place_of_another_folder_is_not_followed(scene: Scene, folder: str) -> None:
+    outside, inside = scene.folder / "outside", scene.spool.root / folder
+    outside.mkdir()
+    old = time.time() - 9 * 86400
+    for name in (".x.part", f"{'0' * 24}.json", "old"):
+        (outside / name).write_bytes(b"precious")
+        os.utime(outside / name, (old, old))
+    if inside.exists():
+        inside.rmdir()
+    inside.symlink_to(outside)
+    assert gone(scene) == []
+    assert len(list(outside.iterdir())) == 3
+
+
+def test_symlinks_inside_a_job_take_nothing_with_them(scene: Scene) -> None:
+    job = finished(scene)
+    outside = scene.folder / "outside"
+    outside.mkdir()
+    (outside / "precious").write_bytes(b"x")
+    (job.layout.segment(0) / "link").symlink_to(outside)
+    (scene.spool.layout.trash / "link").symlink_to(outside)
+    assert gone(scene) == [("job", "job"), ("trash", "link")]
+    assert (outside / "precious").exists()
+
+
+def test_a_worker_that_lives_for_days_keeps_its_lock_and_record(scene: Scene) -> None:
+    session, layout = scene.session(), scene.spool.layout
+    layout.lock(session.wid).write_bytes(b"")
+    old = time.time() - 3 * 86400
+    for path in (layout.lock(session.wid), layout.worker_record(session.wid)):
+        os.utime(path, (old, old))
+    assert gone(scene) == []
+    os.utime(layout.heartbeat(session.wid), (old, old))
+    assert {what for what, _ in gone(scene)} == {"worker"}
+    assert list(layout.workers.iterdir()) == []
+
+
+def test_what_a_cleaner_sets_aside_is_not_taken_by_another(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grant comes while the job lies in the trash, not looked at again yet, and a second cleaner passes."""
+    job = scene.submit()
+    claim = scene.session().next()
+    assert claim is not None
+    claim.failed("no", retry=False)
+    rename = Path.rename
+
+    def late(self: Path, target: Path) -> Path:
+        if self == job.path:
+            job.retry()
+            moved = rename(self, target)
+            assert gone(scene, states=["failed"]) == []
+            return moved
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    assert gone(scene, states=["failed"]) == []
+    assert job.state().state == "preparing"
+
+
+def test_what_a_dead_cleaner_had_set_aside_is_decided_later(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    done, live = finished(scene, "done"), scene.prepared(job_id="live")
+    for job in (done, live):
+        job.path.rename(scene.spool.layout.trash / f".{job.id}.{'0' * 24}")
+    assert gone(scene) == []
+    monkeypatch.setattr(cleaning, "_ASIDE_S", 0.0)
+    assert [name for what, name in gone(scene) if what == "aside"] == [f".done.{'0' * 24}"]
+    assert (done.path.exists(), live.path.is_dir()) == (False, True)
+    assert list(scene.spool.layout.trash.iterdir()) == []
+
+
+STATES = ["live", "idle", "done", "unpublished", "cancelled", "failed"]
+
+
+def job_in(scene: Scene, job_id: str, state: str) -> None:
+    """A job in a state, as its records say."""
+    if state in ("live", "idle", "cancelled"):
+        job = scene.prepared(job_id=job_id)
+        if state == "live":
+            assert scene.session(jobs=[job_id]).next() is not None
+        if state == "cancelled":
+            job.cancel()
+    elif state == "failed":
+        scene.submit(job_id)
+        claim = scene.session(jobs=[job_id]).next()
+        assert claim is not None
+        claim.failed("no", retry=False)
+    else:
+        job = scene.submit(job_id)
+        scene.drain(scene.session(jobs=[job_id]))
+        (scene.folder / "out").mkdir(exist_ok=True)
+        if state == "done":
+            job.publish(scene.folder / "out" / f"{job_id}.mp4")
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    jobs=st.lists(st.tuples(st.sampled_from(STATES), st.floats(0, 20)), max_size=4),
+    older=st.floats(0, 20),
+    wanted=st.sets(st.sampled_from(cleaning.ENDED), min_size=1),
+)
+def test_whatever_lies_there_only_what_was_asked_for_goes(
+    tmp_path_factory: pytest.TempPathFactory, jobs: list[tuple[str, float]], older: float, wanted: set[str]
+) -> None:
+    scene = Scene(tmp_path_factory.mktemp("clean"))
+    for number, (state, age_h) in enumerate(jobs):
+        job_in(scene, f"job-{number}", state)
+        at = time.time() - age_h * 3600
+        os.utime(scene.spool.by_id(f"job-{number}").layout.log, (at, at))
+    outside = {path: data for path, data in contents(scene.folder).items() if scene.spool.root not in path.parents}
+    before = contents(scene.folder)
+    dry = gone(scene, older_than_s=older * 3600, states=wanted, dry_run=True)
+    assert contents(scene.folder) == before
+    assert gone(scene, older_than_s=older * 3600, states=wanted) == dry
+    kept = {f"job-{n}" for n, (state, age_h) in enumerate(jobs) if state not in wanted or age_h < older - 0.1}
+    left = {path.name for path in scene.spool.layout.jobs.iterdir()}
+    assert kept <= left
+    assert left | {name for _, name in dry} == {f"job-{n}" for n in range(len(jobs))}
+    now = contents(scene.folder)
+    assert all(now[path] == data for path, data in outside.items())
+    assert all(now[path] == data for path, data in before.items() if kept & set(path.parts))
+    assert not any(scene.spool.layout.trash.iterdir())
+    scene.close()
+
+
+@pytest.mark.parametrize(("options", "goes"), [([], False), (["--dry-run"], False), (["--yes"], True)])
+def test_the_command_shows_by_default_and_removes_when_told(
+    scene: Scene, options: list[str], goes: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = finished(scene)
+    with pytest.raises(SystemExit) as ended:
+        main(["--spool", str(scene.spool.root), "clean", "--older", "0s", "--state", "done", *options])
+    assert ended.value.code == 0
+    assert ("removed job job done" if goes else "would remove job job done") in capfd.readouterr().out
+    assert job.path.exists() is not goes

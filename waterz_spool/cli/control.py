@@ -140,6 +140,8 @@ def verify_command(settings: Settings, job: str) -> None:
 @click.command("clean")
 @click.option(
     "--older-than",
+    "--older",
+    "older_than",
     default="7d",
     show_default=True,
     metavar="AGE",
@@ -150,19 +152,19 @@ def verify_command(settings: Settings, job: str) -> None:
     "states",
     multiple=True,
     type=click.Choice(["done", "cancelled", "failed"]),
-    help="Only these; repeatable.",
+    help="Only these; repeatable. Without it, done and cancelled.",
 )
-@click.option("--yes", is_flag=True, help="Really remove; without it only the list is shown.")
+@click.option("--dry-run/--yes", default=True, show_default=True, help="Only show what would go, or really remove.")
 @shared_options
-def clean_command(settings: Settings, older_than: str, states: tuple[str, ...], yes: bool) -> None:
+def clean_command(settings: Settings, older_than: str, states: tuple[str, ...], dry_run: bool) -> None:
     """Remove ended jobs from the spool; never one that still works, never a published result."""
     spool = Spool.open(settings.spool_root())
-    found = spool.clean(older_than_s=_age_s(older_than), states=states or ("done", "cancelled"), dry_run=not yes)
-    verb = "removed" if yes else "would remove"
+    found = spool.clean(older_than_s=_age_s(older_than), states=states or ("done", "cancelled"), dry_run=dry_run)
+    verb = "would remove" if dry_run else "removed"
     lines = [f"{verb} {item.what} {item.name} {item.state}".rstrip() for item in found] or ["nothing to remove"]
-    if found and not yes:
+    if found and dry_run:
         lines.append("run it again with --yes")
-    settings.emit({"removed" if yes else "would_remove": found}, "\n".join(lines))
+    settings.emit({"would_remove" if dry_run else "removed": found}, "\n".join(lines))
 
 
 def _age_s(text: str) -> float:

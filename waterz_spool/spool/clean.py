@@ -8,6 +8,7 @@ that still runs in such a job finds its folder gone and drops the work.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import stat
 import time
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from waterz_spool.errors import UsageError, WaterzError
+from waterz_spool.errors import SetupError, UsageError, WaterzError
 from waterz_spool.spool.jobs import Job
 from waterz_spool.spool.layout import JOB_ID, JobLayout, SpoolLayout
 from waterz_spool.spool.snapshot import Snapshot
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
 
 ENDED = ("done", "cancelled", "failed")
 _LEFTOVER_S = 24 * 3600.0
+_ASIDE_S = 3600.0
 _SILENT_S = 600.0  # a heartbeat younger than this, by wall clocks that may disagree, is taken for life
 
 
 class Cleaned(msgspec.Struct, frozen=True):
     """Something that goes, or went."""
 
-    what: str  # job, submit, trash, worker, part, download
+    what: str  # job, submit, trash, aside (a job set aside by a cleaner that died), worker, part, download
     name: str
     state: str
     age_s: float
@@ -56,7 +58,14 @@ class Cleaner:
             )
 
     def run(self, *, dry_run: bool) -> list[Cleaned]:
-        """Find what may go and, unless it is a dry run, make it go."""
+        """Find what may go and, unless it is a dry run, make it go.
+
+        Raises:
+            SetupError: trash/ or jobs/ is no folder of the spool.
+        """
+        for folder in (self._layout.trash, self._layout.jobs):
+            if not _is_folder(folder):
+                raise SetupError("not a folder of the spool", where=str(folder), todo="put a real folder there")
         found = []
         for item, path in self._find():
             if not dry_run and not self._remove(item, path):
@@ -71,23 +80,38 @@ class Cleaner:
         day_s = max(_LEFTOVER_S, self._older_than_s)
         yield from _old(self._layout.jobs, "submit", ".tmp", day_s)
         yield from _old(self._layout.outbox, "part", ".part", day_s)
-        yield from _old(self._layout.workers, "worker", "", day_s)
+        yield from self._workers(day_s)
         yield from _old(self._layout.trash, "trash", "", 0.0)
-        if self._layout.fetched.is_dir():
-            yield from _old(self._layout.fetched, "download", "", day_s)
+        yield from self._forgotten()
+        yield from _old(self._layout.fetched, "download", "", day_s)
 
     def _jobs(self) -> Iterator[tuple[Cleaned, Path]]:
-        for path in sorted(self._layout.jobs.iterdir()):
+        for path in _entries(self._layout.jobs):
             if JOB_ID.fullmatch(path.name) is None or not _is_folder(path):
                 continue
             if self._only is not None and path.name not in self._only:
                 continue
             age_s = _age_s(path / "log")
-            state = self._ended(
-                Job(self._layout.job(path.name), self._spool.ops, self._spool.clock, self._spool.tokens)
-            )
+            state = self._ended(self._job(path, path.name))
             if age_s is not None and age_s >= self._older_than_s and state in self._states:
                 yield Cleaned("job", path.name, state, age_s), path
+
+    def _workers(self, at_least_s: float) -> Iterator[tuple[Cleaned, Path]]:
+        """Records, locks and heartbeats of workers whose heartbeat is gone or old: a live one's record may be older."""
+        for item, path in _old(self._layout.workers, "worker", "", at_least_s):
+            beat_s = _age_s(self._layout.heartbeat(path.name.partition(".")[0]))
+            if beat_s is None or beat_s >= at_least_s:
+                yield item, path
+
+    def _forgotten(self) -> Iterator[tuple[Cleaned, Path]]:
+        """Jobs that a cleaner had set aside when it died, before it knew that they may go."""
+        for path in _entries(self._layout.trash):
+            age_s = _age_s(path, changed=True)
+            if path.name.startswith(".") and age_s is not None and age_s >= _ASIDE_S and _is_folder(path):
+                yield Cleaned("aside", path.name, "", age_s), path
+
+    def _job(self, path: Path, job_id: str) -> Job:
+        return Job(JobLayout(path, job_id=job_id), self._spool.ops, self._spool.clock, self._spool.tokens)
 
     def _ended(self, job: Job) -> str:
         """The state when the job has ended and nobody is at work in it, else ""."""
@@ -111,35 +135,62 @@ class Cleaner:
         return False
 
     def _remove(self, item: Cleaned, path: Path) -> bool:
-        if item.what in ("trash", "submit", "download"):
+        if item.what == "job":
+            return self._remove_job(path)
+        if item.what == "aside":
+            return self._decide(path, path.name[1:].rpartition(".")[0], ENDED)
+        if item.what == "trash":
             return _delete(path)
-        if item.what != "job":
-            with contextlib.suppress(OSError):
-                path.unlink()
+        if item.what in ("submit", "download"):
+            aside = self._layout.trash / f"{path.name.lstrip('.')}.{self._spool.tokens()}"
+            return _renamed(path, aside) and _delete(aside)
+        with contextlib.suppress(OSError):
+            path.unlink()
             return True
-        return self._remove_job(path)
+        return False
 
     def _remove_job(self, path: Path) -> bool:
-        aside = self._layout.trash / f"{path.name}.{self._spool.tokens()}"
-        try:
-            path.rename(aside)
-        except OSError:
-            return False  # another cleaner has it
+        """Set a job aside under a hidden name, which other cleaners leave alone, and look at it once more there."""
+        aside = self._layout.trash / f".{path.name}.{self._spool.tokens()}"
+        return _renamed(path, aside) and self._decide(aside, path.name, self._states)
+
+    def _decide(self, aside: Path, job_id: str, states: Iterable[str]) -> bool:
+        """Delete a job that was set aside, or bring it back."""
         # RACE: the job may have been granted more between the look and the rename; nobody can do so any more now.
-        moved = Job(JobLayout(aside, job_id=path.name), self._spool.ops, self._spool.clock, self._spool.tokens)
-        if self._ended(moved) not in self._states:
-            aside.rename(path)
+        if self._ended(self._job(aside, job_id)) not in states:
+            _renamed(aside, self._layout.jobs / job_id)
             return False
-        for entry in self._layout.active.iterdir():
-            if entry.name.split("-", 2)[-1] == path.name:
+        for entry in _entries(self._layout.active):
+            if entry.name.split("-", 2)[-1] == job_id:
                 with contextlib.suppress(OSError):
                     entry.unlink()
-        _delete(aside)
+        trash = aside.with_name(aside.name[1:])
+        if _renamed(aside, trash):
+            _delete(trash)
         return True
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder of the spool; nothing where a symlink stands in its place and leads elsewhere."""
+    try:
+        return sorted(folder.iterdir()) if _is_folder(folder) else []
+    except FileNotFoundError:
+        return []
+
+
+def _renamed(path: Path, target: Path) -> bool:
+    """Whether a folder has its new name; never onto anything that exists (a folder with content is refused)."""
+    try:
+        if os.path.lexists(target):
+            return False
+        path.rename(target)
+    except OSError:
+        return False  # another cleaner has it
+    return True
+
+
 def _old(folder: Path, what: str, ending: str, at_least_s: float) -> Iterator[tuple[Cleaned, Path]]:
-    for path in sorted(folder.iterdir()):
+    for path in _entries(folder):
         hidden = path.name.startswith(".")
         age_s = _age_s(path)
         if age_s is None or age_s < at_least_s or not path.name.endswith(ending) or hidden != bool(ending):
@@ -147,11 +198,13 @@ def _old(folder: Path, what: str, ending: str, at_least_s: float) -> Iterator[tu
         yield Cleaned(what, path.name, "", age_s), path
 
 
-def _age_s(path: Path) -> float | None:
+def _age_s(path: Path, *, changed: bool = False) -> float | None:
+    """Since it was written to, or (``changed``) since anything about it changed, its name too."""
     try:
-        return max(0.0, time.time() - path.lstat().st_mtime)
+        info = path.lstat()
     except OSError:
         return None
+    return max(0.0, time.time() - (info.st_ctime if changed else info.st_mtime))
 
 
 def _is_folder(path: Path) -> bool:
@@ -159,10 +212,10 @@ def _is_folder(path: Path) -> bool:
 
 
 def _delete(path: Path) -> bool:
-    """Delete a folder in trash/; where something in it is still open elsewhere (``.nfs...``), later."""
-    if path.is_symlink() or not _is_folder(path):
-        with contextlib.suppress(OSError):
+    """Delete something in trash/; what is still open elsewhere (``.nfs...``) stays there for the next time."""
+    with contextlib.suppress(OSError):
+        if _is_folder(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink()
-        return True
-    shutil.rmtree(path, ignore_errors=True)
-    return True
+    return not os.path.lexists(path)
