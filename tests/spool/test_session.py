@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ from spoolscene import SETTINGS, TIGHT, Scene
 from spooltoy import expected, result_of, write_file
 
 from waterz_spool.errors import JobFailedError, UsageError
-from waterz_spool.spool import Claim, FileOps, Session
+from waterz_spool.spool import Claim, FileOps, Session, SpoolSettings
 from waterz_spool.spool.atomic import PAYLOAD_CAP_BYTES
+from waterz_spool.spool.liveness import take_lock
 
 
 def claim(session: Session) -> Claim:
@@ -499,3 +502,77 @@ def test_looks_become_rarer_while_there_is_nothing(scene: Scene) -> None:
         waits.append(session.idle_s())
     assert waits[0] <= 1.25 * SETTINGS.poll_s
     assert max(waits) <= 1.25 * SETTINGS.idle_s
+
+
+def test_a_worker_forgets_a_job_that_is_over(scene: Scene) -> None:
+    scene.submit()
+    session = scene.session(ops=FileOps())
+    held = claim(session)
+    kept = weakref.ref(held.job)
+    scene.work(held)
+    del held
+    scene.drain(session)
+    session.unpublished()[0].publish(scene.folder / "result.bin")
+    assert session.next() is None  # sees it published
+    assert session.next() is None
+    gc.collect()
+    assert kept() is None
+
+
+# ---- locks that tell of a death at once
+
+
+def shared_locks(folder: Path) -> Scene:
+    """As on a network file system: heartbeats are rare, locks mean something."""
+    settings = SpoolSettings(beat_s=30, lease_s=180, poll_s=2, idle_s=30, backoff_s=5, locks="shared")
+    return Scene(folder, settings)
+
+
+def revoked_after_s(scene: Scene, watcher: Session, most_s: float) -> float | None:
+    """Let a worker look for work as often as it wants to; when it gets some, if it does."""
+    began = scene.clock.now
+    while scene.clock.now - began <= most_s:
+        if watcher.next() is not None:
+            return scene.clock.now - began
+        scene.clock.advance(watcher.idle_s())
+    return None
+
+
+def test_a_free_lock_is_believed_long_before_a_beat_is_missed(tmp_path: Path) -> None:
+    scene = shared_locks(tmp_path)
+    scene.prepared(1)
+    dead, other = scene.session("h1"), scene.session("h2")
+    claim(dead)
+    assert revoked_after_s(scene, other, 20) is None
+    dead._presence._lock.release()  # type: ignore[union-attr]
+    waited_s = revoked_after_s(scene, other, 20)
+    assert waited_s is not None
+    assert waited_s < 3
+    scene.close()
+
+
+def test_who_never_had_a_lock_is_not_taken_for_dead_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = shared_locks(tmp_path)
+    scene.prepared(1)
+    with monkeypatch.context() as patch:
+        patch.setattr("waterz_spool.spool.presence.take_lock", lambda path: path.touch())
+        lockless = scene.session("h1")
+    claim(lockless)
+    assert revoked_after_s(scene, scene.session("h2"), 100) is None
+    scene.close()
+
+
+def test_who_was_taken_for_dead_takes_its_lock_anew(tmp_path: Path) -> None:
+    scene = shared_locks(tmp_path)
+    scene.prepared(1)
+    alive, other = scene.session("h1"), scene.session("h2")
+    held = claim(alive)
+    alive._presence._lock.release()  # type: ignore[union-attr]  # as in an outage of the server
+    revoked_after_s(scene, other, 20)
+    path = scene.spool.layout.lock(alive.wid)
+    lock = take_lock(path)
+    assert lock is not None
+    lock.release()
+    assert held.released("told to stop") is False
+    assert take_lock(path) is None
+    scene.close()

@@ -91,6 +91,10 @@ class Candidates:
         self._open = [candidate for candidate in self._open if candidate.job is not job]
         self._late = [candidate for candidate in self._late if candidate.job is not job]
 
+    def over(self, job_id: str) -> None:
+        """Nothing of this job will ever be tried again."""
+        self._first_seen = {key: at for key, at in self._first_seen.items() if key[0] != job_id}
+
     def __iter__(self) -> Iterator[Candidate]:
         """Candidates one by one, until there are none or too many were taken by others."""
         while self._open and self._misses < self._misses_max:

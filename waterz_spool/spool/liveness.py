@@ -149,7 +149,8 @@ class _Seen:
     since: float
     looked: float
     reads: int = 1
-    locked: bool | None = None  # None: not asked yet
+    free: bool = False  # its lock could be had at the last look
+    locked: bool | None = None  # whether it ever had one; None: not asked yet
 
 
 class Suspicion:
@@ -180,19 +181,24 @@ class Suspicion:
             data = b""
         seen = self._seen.get(wid)
         if seen is None or seen.data != data or now - seen.looked > self._gap(wait_s):
-            self._seen[wid] = _Seen(data, now, now)
-            return False
+            seen = self._seen[wid] = _Seen(data, now, now, reads=0)
         seen.looked = now
         seen.reads += 1
         silence = now - seen.since
         if silence >= self._settings.lease_s and seen.reads >= _READS:
             return True
-        return silence >= min(2 * self._settings.beat_s, _CONFIRM_S) and self._lock_is_free(wid, boot)
+        seen.free = self._lock_is_free(wid, boot)
+        return seen.free and silence >= self._confirm_s
+
+    @property
+    def _confirm_s(self) -> float:
+        return min(2 * self._settings.beat_s, _CONFIRM_S)
 
     def due_s(self) -> float | None:
         """In how long the first of those looked at can become stale."""
-        since = min((seen.since for seen in self._seen.values()), default=None)
-        return None if since is None else since + self._settings.lease_s - self._clock.monotonic()
+        lease_s, now = self._settings.lease_s, self._clock.monotonic()
+        times = [seen.since + (self._confirm_s if seen.free else lease_s) for seen in self._seen.values()]
+        return min(times) - now if times else None
 
     def forget(self, wids: set[str]) -> None:
         """Keep only what is known of these workers."""

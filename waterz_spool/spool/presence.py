@@ -67,6 +67,12 @@ class Presence:
         if threads:
             self._heart.start()
 
+    def renew_lock(self) -> None:
+        """Take the lock anew: who was taken for dead may have lost it unnoticed, in an outage of the server."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = take_lock(self._spool.layout.lock(self._me.wid)) or self._lock
+
     def introduce(self) -> None:
         """Say who this is, once.
 

@@ -19,8 +19,9 @@ Snapshots = Mapping[str, tuple[Job, Snapshot]]
 Key = tuple[str, Task, int]
 Claimed = tuple[Job, Task, int, Token]
 
-_READS_PER_POLL = 16
-_NOTICE_S = 1.0
+_NOTICE_S = 1.0  # where locks tell of a death, it is noticed so soon
+_CROWD = 8  # more than so many idle workers share the looking
+_CROWD_MAX = 8
 
 
 class Recovery:
@@ -35,7 +36,7 @@ class Recovery:
         self._me = me
         self._clock = clock
         self._since: dict[Key, float] = {}  # when a claim without outcome was first seen
-        self._owners = 0
+        self._owners = self._idle = 0
 
     def own_open(self, snapshots: Snapshots, doubtful: Collection[Key]) -> Iterator[tuple[Job, Task, int]]:
         """Attempts claimed in this worker's name and without outcome, among those where that is in doubt."""
@@ -46,7 +47,8 @@ class Recovery:
     def notice_s(self) -> float | None:
         """How long to wait at most, so that a death is noticed in time; None: there is nobody to watch.
 
-        Where locks tell of a death at once, looks are frequent, but the more owners there are, the rarer.
+        Where locks tell of a death at once, looks are frequent, but the rarer the more workers there are to look or to
+        be looked at: all of them together see enough. A dead worker counts as idle, hence the limit.
         """
         if not self._since:
             return None
@@ -54,7 +56,8 @@ class Recovery:
         if settings.locks == "off":
             notice_s = settings.lease_s / 4
         else:
-            notice_s = max(min(settings.beat_s, _NOTICE_S), settings.poll_s * self._owners / _READS_PER_POLL)
+            crowd = max(self._idle / _CROWD, self._owners / (2 * _CROWD), 1.0)
+            notice_s = max(min(settings.beat_s, _NOTICE_S), settings.poll_s) * min(crowd, _CROWD_MAX)
         due_s = self._suspicion.due_s()
         return notice_s if due_s is None else min(notice_s, max(due_s, settings.poll_s))
 
@@ -90,6 +93,7 @@ class Recovery:
             if claimed[3].w != self._me.wid:
                 claims[claimed[3].w].append(claimed)
         self._owners = len(claims)
+        self._idle = sum(snapshot.view.workers for _, snapshot in snapshots.values()) - len(claims)
         self._suspicion.forget(set(claims))
         ended = False
         for wid, held in claims.items():

@@ -174,6 +174,10 @@ class Spool:
             job = self._jobs[job_id] = Job(self.layout.job(job_id), self.ops, self.clock, self.tokens)
         return job
 
+    def forget(self, job_id: str) -> None:
+        """Keep nothing in memory of a job that is over; `by_id` reads it anew."""
+        self._jobs.pop(job_id, None)
+
     def job(self, ref: str) -> Job:
         """The job that an id, a unique prefix of one, or "last" names.
 

@@ -101,7 +101,8 @@ class Session:
             spool, self.me, self.heart, self.trouble, clock=self.clock, tasks=self.tasks, info=info or {}
         )
         self._candidates = Candidates(self.tasks, self.me.host, spool.settings, self._random)
-        self._survey = Survey(spool, None if jobs is None else frozenset(jobs), self.clock, self.trouble.note)
+        only = None if jobs is None else frozenset(jobs)
+        self._survey = Survey(spool, only, self.clock, refused=self.trouble.note, over=self._forget)
         suspicion = Suspicion(spool.layout, spool.ops, spool.settings, self.clock, self.me)
         self._recovery = Recovery(spool, suspicion, self.me, self.clock)
         self._tokens: dict[str, TokenSet] = {}
@@ -261,6 +262,17 @@ class Session:
         self.stopped = self.spool.hosts.is_stopped(self.me.host)
         return self.stopped
 
+    def _forget(self, job_id: str) -> None:
+        """A job is over: a worker that lives for months must not remember all that it ever did."""
+        if any(key[0] == job_id for key in self._working):
+            return
+        self._tokens.pop(job_id, None)
+        self._candidates.over(job_id)
+        self._ended = {key for key in self._ended if key[0] != job_id}
+        self._doubtful = {key for key in self._doubtful if key[0] != job_id}
+        self._executions = {key: number for key, number in self._executions.items() if key[0] != job_id}
+        self.spool.forget(job_id)
+
     def _help(self, job: Job, cancel: bool, final: int, committed: bool) -> None:
         """Decide the end of a job whose final or cancel died before it could."""
         if committed or not (final or cancel):
@@ -360,6 +372,8 @@ class Session:
         self._working.pop(claim.key, None)
         self._ended.add(claim.key)
         self._survey.outdate()
+        if not kind:
+            self._presence.renew_lock()
         if kind == "failed":
             self._streak.failed(claim.job, claim.task)
         elif kind == "done":

@@ -76,6 +76,7 @@ class LogView:
     planned: bool = False
     committed: bool = False
     published: bool = False
+    workers: int = 0  # that ever claimed something here
     strange: list[str] = field(default_factory=list)
 
     def task(self, task: Task) -> TaskLog:
@@ -140,8 +141,8 @@ def parse_log(names: Iterable[str]) -> LogView:
     view = LogView()
     for name in names:
         if name[:1] == ".":
-            continue
-        if name in _SINGLES:
+            view.workers += name.startswith(".w.")
+        elif name in _SINGLES:
             setattr(view, _SINGLES[name], True)
         elif not _parse_name(view, name):
             view.strange.append(name)

@@ -21,20 +21,34 @@ class Survey:
 
     active/ is listed at every look; jobs/, which is the truth, once a minute, for jobs whose entry is missing.
 
+    Args:
+        spool: The spool.
+        only: Ids of the only jobs to look at; None is all.
+        clock: Where time comes from.
+        refused: Told what cannot be read.
+        over: Told of each job that can never be work again: nothing of it needs to be kept.
+
     Attributes:
         snapshots: The jobs of the last look, as far as it went.
         broken: Jobs that cannot be worked on, with the reason.
     """
 
     def __init__(
-        self, spool: Spool, only: frozenset[str] | None, clock: Clock, refused: Callable[[OSError], None]
+        self,
+        spool: Spool,
+        only: frozenset[str] | None,
+        clock: Clock,
+        *,
+        refused: Callable[[OSError], None],
+        over: Callable[[str], None],
     ) -> None:
         self.snapshots: dict[str, tuple[Job, Snapshot]] = {}
         self.broken: dict[str, str] = {}
         self._spool = spool
         self._only = only
         self._clock = clock
-        self._refused = refused  # told what cannot be read
+        self._refused = refused
+        self._tell_over = over
         self._over: set[str] = set()  # published or cancelled: never work again
         self._failed: dict[str, list[int]] = {}  # grants seen when it had failed
         self._entries: dict[str, list[str]] = {}  # in active/, by job
@@ -101,6 +115,7 @@ class Survey:
         if state == "cancelled" or (state == "done" and snapshot.view.published):
             self._over.add(job_id)
             self._retire(job_id)
+            self._tell_over(job_id)
         if state == "failed":
             self._failed[job_id] = snapshot.control.grants
         return snapshot
