@@ -1,20 +1,25 @@
 # Two commands do everything on a fresh Debian 12 machine with Python 3.11: `make demo` and `make test`.
+# `make test-infra` adds kill storms, a real Slurm and real shared file systems (tests/infra/README.md says what they need).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+INFRA := storm or slurm or sharedfs
 
 # opencv-python needs the system's libGL.so.1; where that is missing, its headless twin does the same work.
 CV2_WITHOUT_LIBGL = $(BIN)/python -c "import cv2" 2>/dev/null || { echo "no libGL.so.1: using opencv-python-headless"; \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(BIN)/python -m pip install --quiet opencv-python-headless; }
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-infra check format clean
 
 demo: $(VENV)/.light
 	$(BIN)/waterz-spool demo $(DEMO)
 
 test: $(VENV)/.full check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not ($(INFRA))"
+
+test-infra: $(VENV)/.full
+	$(BIN)/python -m pytest -m "$(INFRA)"
 
 check: $(VENV)/.full
 	$(BIN)/ruff check .
