@@ -16,6 +16,7 @@ from tests.integration.conftest import write_video
 from waterz_spool.detect.compose import Overlay, compose, read_overlay
 from waterz_spool.detect.training import write_set
 from waterz_spool.errors import InputError
+from waterz_spool.launch.training import copy_set
 
 LOGO = Overlay("logo", np.full((20, 50, 3), (20, 30, 220), np.float32), np.ones((20, 50), np.float32))
 
@@ -67,6 +68,54 @@ def test_labels_are_shares_of_the_picture(tmp_path):
     assert (tmp_path / "labels/train/000001.txt").read_text() == "0 0.200000 0.200000 0.200000 0.200000\n"
 
 
+def labelled(folder, *, count=6, seed=9):
+    """A set in YOLO's form, one folder of pictures and one of labels."""
+    write_set(folder, "all", compose([LOGO], clean(), count=count, imgsz=160, seed=seed))
+    return folder
+
+
+def test_a_labelled_set_is_copied_with_its_labels_and_may_have_pictures_without(tmp_path):
+    given = labelled(tmp_path / "given")
+    (given / "labels" / "all" / "000002.txt").unlink()
+    copy_set(given, tmp_path / "copy", classes=1)
+    for number in range(6):
+        label = given / "labels" / "all" / f"{number + 1:06d}.txt"
+        copied = (tmp_path / "copy" / "labels" / "val" / f"{number:06d}.txt").read_text()
+        assert copied == (label.read_text() if label.exists() else "")
+    assert any(path.read_text() for path in (tmp_path / "copy" / "labels" / "val").iterdir())
+    assert {path.name for path in given.rglob("*")} >= {"000001.jpg", "000001.txt"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1\n", "line 2: class 1, but the weights know 0 to 0"),
+        ("0 50 50 10 10\n", "line 1: numbers are shares"),
+        ("0 0.5 0.5 0.1\n", "line 1: 3 numbers"),
+        ("logo 0.5 0.5 0.1 0.1\n", "line 1: a class and numbers"),
+        ("\n0\n", "line 2: 0 numbers"),
+        ("0 nan 0.5 0.1 0.1\n", "line 1: numbers are shares"),
+    ],
+)
+def test_labels_that_say_nothing_are_refused_with_their_line(tmp_path, text, message):
+    given = labelled(tmp_path / "given")
+    (given / "labels" / "all" / "000003.txt").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        copy_set(given, tmp_path / "copy", classes=1)
+    assert "000003.txt" in caught.value.where
+    (given / "labels" / "all" / "000003.txt").write_text("0 0.1 0.1 0.3 0.1 0.3 0.3\n")
+    copy_set(given, tmp_path / "outline", classes=1)
+
+
+def test_a_labelled_set_needs_pictures_that_can_be_read(tmp_path):
+    with pytest.raises(InputError, match="no pictures"):
+        copy_set(tmp_path, tmp_path / "copy", classes=1)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_text("no picture")
+    with pytest.raises(InputError, match="cannot be read"):
+        copy_set(tmp_path, tmp_path / "other", classes=1)
+
+
 def command(folder, *arguments):
     done = subprocess.run(
         [sys.executable, "-m", "waterz_spool", "--json", *map(str, arguments)],
@@ -107,3 +156,11 @@ def test_a_detector_trained_from_one_picture_finds_the_logo_on_an_unseen_clip(tm
         "--pictures", 40, "--device", "cpu",
     )  # fmt: skip
     assert 0 <= again["map50"] <= 1
+    given = tmp_path / "given"
+    write_set(given, "all", compose([read_overlay(tmp_path / "logo.png")], clean(), count=24, imgsz=96, seed=8))
+    right = command(tmp_path, "detector", "test", "w.pt", "--data", "given", "--imgsz", 96, "--device", "cpu")
+    assert right["map50"] > 0.3 and right["pictures"] == 24
+    for path in (given / "labels").rglob("*.txt"):
+        path.write_text("0 0.02 0.98 0.02 0.02\n")
+    wrong = command(tmp_path, "detector", "test", "w.pt", "--data", "given", "--imgsz", 96, "--device", "cpu")
+    assert wrong["map50"] < 0.05

@@ -45,6 +45,33 @@ def test_weights_must_be_there_outside_the_spool_and_unchanged(tmp_path):
         assert caught.value.exit_code == 6
 
 
+def test_weights_that_are_a_folder_are_pinned_by_all_their_files(tmp_path):
+    weights = tmp_path / "logo_openvino_model"
+    (weights / "sub").mkdir(parents=True)
+    (weights / "w.xml").write_bytes(b"net")
+    (weights / "sub" / "w.bin").write_bytes(b"numbers")
+    listing = "".join(
+        f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in (("sub/w.bin", b"numbers"), ("w.xml", b"net"))
+    )
+    pinned = weights_sha256(weights, spool=tmp_path / "spool")
+    assert pinned == hashlib.sha256(listing.encode()).hexdigest()
+    (tmp_path / "private").mkdir()
+    copy = private_copy(weights, tmp_path / "private", sha256=pinned)
+    assert copy.name == weights.name and (copy / "sub" / "w.bin").read_bytes() == b"numbers"
+    (weights / "more").write_bytes(b"")
+    with pytest.raises(SetupError, match="not those the job"):
+        private_copy(weights, tmp_path / "private", sha256=pinned)
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "w.bin").write_bytes(b"numbers")
+    (weights / "more").unlink()
+    (weights / "more").symlink_to(tmp_path / "spool" / "w.bin")
+    with pytest.raises(SetupError, match="inside the spool"):
+        weights_sha256(weights, spool=tmp_path / "spool")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SetupError, match="empty"):
+        weights_sha256(tmp_path / "empty")
+
+
 def red(pictures):
     """Stands in for a model: the box of what is red."""
     found = []
@@ -203,17 +230,27 @@ def test_no_connection_is_attempted_and_nothing_is_left_behind(untrained, tmp_pa
 @pytest.mark.neural
 @pytest.mark.parametrize(
     ("options", "message"),
-    [("classes=('logo',)", "no class 'logo'"), ("device='cuda:7'", "no GPU"), ("imgsz=64", "cannot load")],
+    [
+        ("classes=('logo',)", "no class 'logo'"),
+        ("device='cuda:7'", "no GPU"),
+        ("imgsz=64", "cannot load these weights: "),
+        ("imgsz=96", "not a supported model format"),
+        ("imgsz=128", "import of openvino halted"),
+    ],
 )
 def test_unfit_weights_and_devices_are_setup_errors(untrained, tmp_path, options, message):
     if message == "no GPU" and Path("/proc/driver/nvidia/gpus").is_dir():
         pytest.skip("there is a GPU here")
     path = untrained
-    if message == "cannot load":
-        path = tmp_path / "text.pt"
+    if "imgsz" in options:
+        path = {"imgsz=64": "text.pt", "imgsz=96": "folder/text", "imgsz=128": "x_openvino_model/x.xml"}[options]
+        path = tmp_path / path
+        path.parent.mkdir(exist_ok=True)
         path.write_text("these are no weights")
+        path = path if path.suffix == ".pt" else path.parent
     code = f"""
         import pathlib, sys
+        sys.modules["openvino"] = None
         from waterz_spool.detect.yolo import YoloModel, YoloOptions
         from waterz_spool.errors import SetupError
         try:

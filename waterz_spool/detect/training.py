@@ -147,3 +147,27 @@ def labelled_pictures(folder: Path) -> list[Path]:
     if not found:
         raise InputError("the labelled set holds no pictures", where=str(folder), todo="images/ beside labels/")
     return found
+
+
+def check_labels(text: str, path: Path, *, classes: int) -> None:
+    """Refuse labels of one picture that say nothing: lines of class, then a box or outline in shares of the picture.
+
+    Raises:
+        InputError: A line is none; the error names it.
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and (why := _odd(line.split(), classes)):
+            raise InputError(f"labels, line {number}: {why}", where=f"{path}:{number}", todo="class x y width height")
+
+
+def _odd(words: list[str], classes: int) -> str:
+    """Why the words of a line are no label, or ""."""
+    try:
+        number, shares = int(words[0]), [float(word) for word in words[1:]]
+    except (ValueError, IndexError):
+        return "a class and numbers are expected"
+    if not 0 <= number < classes:
+        return f"class {number}, but the weights know 0 to {classes - 1}"
+    if len(shares) != 4 and (len(shares) < 6 or len(shares) % 2):
+        return f"{len(shares)} numbers are neither a box nor an outline"
+    return "" if all(0 <= share <= 1 for share in shares) else "numbers are shares of the picture, 0 to 1"

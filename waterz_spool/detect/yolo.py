@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,12 @@ class YoloModel:
         with tempfile.TemporaryDirectory(prefix="waterz-weights-") as folder:
             copy = private_copy(weights, Path(folder), sha256=sha256, spool=spool)
             self._device = device_of(options.device)
-            self._model = _load(copy, weights)
-            self._classes = _classes(self._model.names, options.classes)
             self._threads = _threads()
-            self([np.zeros((options.imgsz, options.imgsz, 3), np.uint8)])  # formats other than .pt are read here
+            self._classes: list[int] | None = None
+            with _refusing(weights, copy):
+                self._model = ultralytics().YOLO(str(copy), task="detect")
+                self([np.zeros((options.imgsz, options.imgsz, 3), np.uint8)])  # formats other than .pt are read here
+            self._classes = _classes(self._model.names, options.classes)
 
     @property
     def names(self) -> list[str]:
@@ -107,13 +110,17 @@ def _outward(box: Sequence[float], shape: tuple[int, int]) -> Box:
     return left, top, min(shape[1], max(left + 1, int(np.ceil(x1)))), min(shape[0], max(top + 1, int(np.ceil(y1))))
 
 
-def _load(copy: Path, named: Path) -> Any:
-    package = ultralytics()
+@contextmanager
+def _refusing(named: Path, copy: Path) -> Iterator[None]:
+    """Whatever ultralytics says about weights that it cannot use, as one error."""
     try:
-        return package.YOLO(str(copy), task="detect")
+        yield
+    except SetupError:
+        raise
     except Exception as error:  # unpickling raises whatever the file says
+        said = str(error).replace(str(copy), named.name).splitlines() or [""]
         raise SetupError(
-            f"ultralytics cannot load these weights: {type(error).__name__}: {str(error).splitlines()[0]}",
+            f"ultralytics cannot load these weights: {type(error).__name__}: {said[0]}",
             where=str(named),
             todo="give a detection model as .pt, or in a format that ultralytics exports and this machine can run",
         ) from error

@@ -22,6 +22,7 @@ from waterz_spool.detect.compose import Example, compose, read_overlay
 from waterz_spool.detect.training import (
     Scores,
     TrainOptions,
+    check_labels,
     labelled_pictures,
     score,
     train,
@@ -199,9 +200,9 @@ def score_detector(
     with tempfile.TemporaryDirectory(prefix="waterz-test-") as folder:
         root = Path(folder)
         copy = private_copy(weights, root, sha256="")
+        names = YoloModel(copy, YoloOptions(imgsz=options.imgsz, device=options.device)).names
         if labelled:
-            names = _class_names(copy, options)
-            _copy_set(labelled, root)
+            copy_set(labelled, root, classes=len(names))
         else:
             read = [read_overlay(path) for path in overlays]
             names = [overlay.name for overlay in read]
@@ -212,12 +213,17 @@ def score_detector(
         return score(copy, data, imgsz=options.imgsz, device=options.device)
 
 
-def _class_names(weights: Path, options: TrainOptions) -> list[str]:
-    return YoloModel(weights, YoloOptions(imgsz=options.imgsz, device=options.device)).names
+def copy_set(labelled: Path, root: Path, *, classes: int) -> None:
+    """Copy a labelled set: ultralytics writes caches beside the labels, and passes over labels that it cannot read.
 
+    Args:
+        labelled: ``images/`` and, by the same names, ``labels/`` in YOLO's form; a picture without overlay needs none.
+        root: Gets ``images/val`` and ``labels/val``.
+        classes: How many classes the weights know.
 
-def _copy_set(labelled: Path, root: Path) -> None:
-    """The set copied: ultralytics writes caches beside the labels."""
+    Raises:
+        InputError: No pictures, an unreadable one, or a label that says nothing; the error names its line.
+    """
     (root / "images" / "val").mkdir(parents=True)
     (root / "labels" / "val").mkdir(parents=True)
     for number, path in enumerate(labelled_pictures(labelled / "images")):
@@ -226,5 +232,6 @@ def _copy_set(labelled: Path, root: Path) -> None:
             raise InputError("a picture of the labelled set cannot be read", where=str(path))
         cv2.imwrite(str(root / "images" / "val" / f"{number:06d}.png"), picture)
         label = (labelled / "labels" / path.relative_to(labelled / "images")).with_suffix(".txt")
-        text = label.read_text(encoding="utf-8") if label.is_file() else ""  # a picture without overlay may have none
+        text = label.read_text(encoding="utf-8") if label.is_file() else ""
+        check_labels(text, label, classes=classes)
         (root / "labels" / "val" / f"{number:06d}.txt").write_text(text)
