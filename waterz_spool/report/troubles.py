@@ -17,7 +17,7 @@ import msgspec
 
 from waterz_spool.errors import printable
 from waterz_spool.report.status import clock
-from waterz_spool.spool import Spool, WorkerRecord
+from waterz_spool.spool import DamagedRecordError, Spool
 
 _BELIEVED_S = 600.0
 _HOSTS_SHOWN = 4
@@ -71,19 +71,21 @@ def _shown_by_disk(root: Path) -> dict[str, tuple[str, str]]:
 def _said_by_workers(spool: Spool) -> dict[str, tuple[float, list[str]]]:
     """By the name of the error: for how long, and on which hosts."""
     found: dict[str, tuple[float, list[str]]] = {}
-    for record, beat in spool.workers():
-        if beat is not None and beat.trouble and _lives(spool, record):
+    for wid, beat in spool.complaints():
+        if _lives(spool, wid):
             lasted_s, hosts = found.get(beat.trouble, (0.0, []))
-            found[beat.trouble] = (max(lasted_s, beat.trouble_s), [*hosts, record.host])
+            found[beat.trouble] = (max(lasted_s, beat.trouble_s), [*hosts, beat.host])
     return found
 
 
-def _lives(spool: Spool, record: WorkerRecord) -> bool:
+def _lives(spool: Spool, wid: str) -> bool:
     """Whether a worker's last heartbeat is worth showing."""
-    if _BOOT_ID.exists() and record.boot == _BOOT_ID.read_text().strip() and not Path(f"/proc/{record.pid}").exists():
-        return False
-    with contextlib.suppress(OSError):
-        age_s = time.time() - spool.ops.facts(spool.layout.heartbeat(record.w)).mtime_ns / 1e9
+    with contextlib.suppress(OSError, DamagedRecordError):
+        record = spool.worker(wid)
+        here = record is not None and _BOOT_ID.exists() and record.boot == _BOOT_ID.read_text().strip()
+        if here and record is not None and not Path(f"/proc/{record.pid}").exists():
+            return False
+        age_s = time.time() - spool.ops.facts(spool.layout.heartbeat(wid)).mtime_ns / 1e9
         return age_s < max(_BELIEVED_S, 10 * spool.settings.lease_s)
     return False
 

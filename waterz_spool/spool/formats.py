@@ -210,6 +210,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     fraction: float = 0.0
     trouble: str = ""  # name of the system's error that keeps the worker from its work, such as ENOSPC
     trouble_s: float = 0.0  # for how long, on the worker's own clock
+    host: str = ""  # its own, while it has trouble: it may not have been able to write who it is
 
 
 def encode(record: msgspec.Struct) -> bytes:

@@ -91,10 +91,10 @@ class Heart:
         with self._guard:
             self._line = msgspec.structs.replace(self._line, progress=self._line.progress + 1, **changes)
 
-    def complain(self, trouble: str, since: float) -> None:
-        """Say what keeps this worker from its work since a time of its clock; nothing: it is over."""
+    def complain(self, trouble: str, since: float, host: str) -> None:
+        """Say what keeps this worker, on this host, from its work since a time of its clock; nothing: it is over."""
         with self._guard:
-            self._line = msgspec.structs.replace(self._line, trouble=trouble)
+            self._line = msgspec.structs.replace(self._line, trouble=trouble, host=host if trouble else "")
             self._since = since
 
     def silent(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,7 @@ from waterz_spool.spool.formats import (
     FORMAT_VERSION,
     Beat,
     Budget,
+    DamagedRecordError,
     SpoolFile,
     SpoolSettings,
     WorkerRecord,
@@ -26,7 +28,7 @@ from waterz_spool.spool.formats import (
 )
 from waterz_spool.spool.hosts import Hosts
 from waterz_spool.spool.jobs import Job
-from waterz_spool.spool.layout import JOB_ID, SpoolLayout
+from waterz_spool.spool.layout import JOB_ID, WORKER_ID, SpoolLayout
 from waterz_spool.spool.submit import Submission, Submitter
 from waterz_spool.spool.verdict import newest_verdict, settings_after
 
@@ -246,6 +248,18 @@ class Spool:
                 record = self.worker(name.removesuffix(".hb"))
                 if record is not None:
                     found.append((record, self._beat(record.w)))
+        return found
+
+    def complaints(self) -> list[tuple[str, Beat]]:
+        """Workers whose last heartbeat says that something keeps them from their work; some may be dead."""
+        found = []
+        for name in sorted(self.ops.listdir(self.layout.workers)):
+            wid, _, ending = name.partition(".")
+            if ending == "hb" and WORKER_ID.fullmatch(wid):
+                with contextlib.suppress(DamagedRecordError):  # read while it was written, or not ours
+                    beat = self._beat(wid)
+                    if beat is not None and beat.trouble:
+                        found.append((wid, beat))
         return found
 
     def worker(self, wid: str) -> WorkerRecord | None:

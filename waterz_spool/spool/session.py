@@ -93,7 +93,13 @@ class Session:
         self.heart = Heart(spool.layout.heartbeat(self.wid), spool.ops, spool.settings, self.clock)
         self._random = Random(self.wid)
         self.trouble = Trouble(
-            spool.layout, spool.ops, self.heart, self.clock, tokens=spool.tokens, random=self._random
+            spool.layout,
+            spool.ops,
+            self.heart,
+            self.clock,
+            host=self.me.host,
+            tokens=spool.tokens,
+            random=self._random,
         )
         self._accept = accept or _anything
         self._threads = threads

@@ -53,9 +53,18 @@ class Trouble:
     """
 
     def __init__(
-        self, layout: SpoolLayout, ops: FileOps, heart: Heart, clock: Clock, *, tokens: Tokens, random: Random
+        self,
+        layout: SpoolLayout,
+        ops: FileOps,
+        heart: Heart,
+        clock: Clock,
+        *,
+        host: str,
+        tokens: Tokens,
+        random: Random,
     ) -> None:
         self.name = ""
+        self._host = host[:64]
         self._layout = layout
         self._ops = ops
         self._heart = heart
@@ -81,7 +90,7 @@ class Trouble:
         if now >= self._until:  # one hold for all that is met at once
             self._until = now + self._wait_s * (0.75 + self._random.random() / 2)
             self._wait_s = min(2 * self._wait_s, _MOST_S)
-        self._heart.complain(self.name, self._since)
+        self._heart.complain(self.name, self._since, self._host)
 
     def holding(self) -> bool:
         """Whether to leave work alone now; ends when a file can be written again."""
@@ -95,7 +104,7 @@ class Trouble:
             self.note(error)
             return True
         self._met = False
-        self._heart.complain("", 0.0)
+        self._heart.complain("", 0.0, "")
         return False
 
     def due_s(self) -> float:
@@ -106,7 +115,7 @@ class Trouble:
         """A round passed without a refusal (proven: work was finished): forget it."""
         if self.name and (proven or not self._met):
             self.name = ""
-            self._heart.complain("", 0.0)
+            self._heart.complain("", 0.0, "")
 
     def to_blame(self, error: BaseException, job: Job, task: Task) -> bool:
         """Whether an error in a task's work is storage's fault: then it costs no attempt and is noted.
