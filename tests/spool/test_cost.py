@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from random import Random
 
@@ -12,11 +13,11 @@ from spooltoy import work
 from waterz_spool.spool import Budget, Session, Spool, SpoolSettings
 
 ROOT = Path("/sim/spool")
-PROTOCOL = ("listdir", "read", "link", "unlink", "write_new", "mkdir")
+PROTOCOL = ("listdir", "read", "link", "unlink", "write_new", "mkdir", "sync_folder")
 
 
-def operations(segments: int, workers: int) -> float:
-    """Coordination operations per segment of a whole job without faults."""
+def operations(segments: int, workers: int) -> tuple[float, float]:
+    """Operations per segment of a whole job without faults: of claiming and finishing, and of all coordination."""
     clock = VirtualClock()
     server = Server(clock)
     server.folders[ROOT.parent] = {}
@@ -31,6 +32,7 @@ def operations(segments: int, workers: int) -> float:
     prep = sessions[0].next()
     work(prep, segments, ops.scribble, lambda path: server.files[path].data)  # type: ignore[arg-type]
     server.counts.clear()
+    ops.trace.clear()
     random = Random(1)
     held = {session: session.next() for session in sessions}
     while any(held.values()):
@@ -41,8 +43,14 @@ def operations(segments: int, workers: int) -> float:
         work(claim, segments, ops.scribble, lambda path: server.files[path].data)  # type: ignore[arg-type]
         held[session] = session.next()
         clock.advance(0.01)
+    trace = [line for line in ops.trace if line.split()[0] in PROTOCOL]
     assert job.state().counts == {"done": segments}
-    return sum(server.counts[name] for name in PROTOCOL) / segments
+    path = [line for line in trace if CLAIM_AND_FINISH.fullmatch(line)]
+    return len(path) / segments, len(trace) / segments
+
+
+# The claim, won or lost (who has it is read then), the outcome under a temporary name, its two names, the folder.
+CLAIM_AND_FINISH = re.compile(r"link \d{5}\.1(\.end|\.done)?|read \d{5}\.1|(write_new|unlink) \.t\..*|sync_folder log")
 
 
 class Tokens:
@@ -53,8 +61,20 @@ class Tokens:
         return f"{self.random.getrandbits(96):024x}"
 
 
-@pytest.mark.parametrize(("segments", "workers"), [(100, 1), (1000, 1), (300, 8), (300, 32)])
-def test_operations_per_segment_are_few_and_flat(segments: int, workers: int) -> None:
-    count = operations(segments, workers)
-    print(f"{segments} segments, {workers} workers: {count:.1f} operations per segment")
-    assert count < 26
+@pytest.fixture(scope="module")
+def costs() -> dict[tuple[int, int], tuple[float, float]]:
+    cells = [(100, 1), (1000, 1), (300, 8), (1000, 8), (1000, 64)]
+    found = {cell: operations(*cell) for cell in cells}
+    for cell, (path, everything) in found.items():
+        print(f"{cell[0]} segments, {cell[1]} workers: {path:.2f} to claim and finish, {everything:.2f} in all")
+    return found
+
+
+def test_claiming_and_finishing_is_cheap_and_flat(costs: dict[tuple[int, int], tuple[float, float]]) -> None:
+    paths = [path for path, _ in costs.values()]
+    assert max(paths) < 8
+    assert max(paths) < 1.2 * min(paths)
+
+
+def test_all_coordination_stays_in_bounds(costs: dict[tuple[int, int], tuple[float, float]]) -> None:
+    assert max(everything for _, everything in costs.values()) < 13
