@@ -19,6 +19,8 @@ from waterz_spool.spool.layout import FINAL, PREP, Task, check_file_name, label
 if TYPE_CHECKING:
     from waterz_spool.spool.session import Session
 
+_ASK_S = 10.0
+
 
 class Claim:
     """One attempt. End it by `done`, `failed` or `released`; a worker that dies leaves that to others.
@@ -162,14 +164,15 @@ class Claim:
     def must_stop(self) -> str | None:
         """Whether to stop, asked between windows: ``fenced``, ``cancelled``, ``paused``, or None to go on.
 
-        Cheap: the heartbeat's judgement at every call, a listing of two small folders once per beat at most.
+        Cheap: the heartbeat's judgement at every call, a listing of two small folders once per beat at most, or
+        every ten seconds where beats are rarer: a thousand workers may be asking.
         After any of these call `released`. Limit: None promises nothing; the outcome decides.
         """
         heart = self._session.heart
         if heart.silent() or heart.epoch != self._epoch:
             return "fenced"
         now = self._session.clock.monotonic()
-        if now - self._asked >= min(1.0, self._session.spool.settings.beat_s):
+        if now - self._asked >= min(_ASK_S, self._session.spool.settings.beat_s):
             self._asked, self._answer = now, self._session.asked_to_stop(self.job)
         return self._answer
 
