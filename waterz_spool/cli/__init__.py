@@ -28,6 +28,7 @@ _COMMANDS = {
     "slurm": "slurm",
     "detect": "detect",
     "detector": "detector",
+    "doctor": "doctor",
     "models": "models",
     "config": "settings",
     "demo": "demo",

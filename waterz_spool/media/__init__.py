@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from waterz_spool.media.joining import join
     from waterz_spool.media.pixels import Plane, Planes, WorkFormat, planes, to_frame, work_format
     from waterz_spool.media.probing import probe
-    from waterz_spool.media.settings import encode_settings
+    from waterz_spool.media.settings import encode_settings, missing_codecs
     from waterz_spool.media.verifying import verify
 
 _HOME = {
@@ -34,6 +34,7 @@ _HOME = {
     "encode_settings": "settings",
     "join": "joining",
     "last_duration": "decoding",
+    "missing_codecs": "settings",
     "planes": "pixels",
     "probe": "probing",
     "to_frame": "pixels",
@@ -58,6 +59,7 @@ __all__ = [
     "encode_settings",
     "join",
     "last_duration",
+    "missing_codecs",
     "planes",
     "probe",
     "to_frame",

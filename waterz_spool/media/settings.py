@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import av
 
@@ -74,6 +75,7 @@ _FAMILY = {
     "mjpeg": ("mjpeg",),
     **dict.fromkeys(("ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"), ("ffv1",)),
 }
+_DECODERS = ("h264", "hevc", "vp9", "vp8", "av1", "prores", "dnxhd", "mpeg2video", "mpeg4", "mjpeg", "ffv1")
 _OTHERS = ("libx264", "libx264rgb", "libx265", "libvpx-vp9")  # the last one for odd sizes, which the others refuse
 _WHOLE_CHROMA = ("libx264", "libx264rgb", "libx265")
 _PRORES = {
@@ -90,6 +92,22 @@ _HDR_WORDS = {
     "libsvtav1": ("mastering-display", "content-light"),
 }
 _DNXHR = {8: "dnxhr_hq", 10: "dnxhr_hqx"}
+
+
+def missing_codecs() -> dict[str, list[str]]:
+    """What this build of libav lacks, ``encoders`` and ``decoders``, of those the program knows how to use."""
+    return {
+        "encoders": [name for name in _ENCODERS if not _known(name, "w")],
+        "decoders": [name for name in _DECODERS if not _known(name, "r")],
+    }
+
+
+def _known(name: str, mode: Literal["r", "w"]) -> bool:
+    try:
+        av.Codec(name, mode)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def encode_settings(

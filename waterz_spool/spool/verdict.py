@@ -40,6 +40,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         """Whether locks of other hosts may be believed as a hint."""
         return self.locks and self.machines > 1
 
+    @property
+    def least_lease_s(self) -> float:
+        """The shortest lease, of six beats, in which a live worker is seen to beat three times."""
+        return 6 * self.late_s
+
 
 def newest_verdict(ops: FileOps, layout: SpoolLayout) -> Verdict | None:
     """The verdict that holds for this folder, whether it is a spool yet or not; None when there is none to be seen."""

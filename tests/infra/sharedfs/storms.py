@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,11 +109,14 @@ def outcomes(log: Path) -> dict[str, list[dict[str, object]]]:
     return found
 
 
-def run_storm(system: SharedFolder, size: Size, expected: bytes, seed: int = 7) -> tuple[list[str], str]:
+def run_storm(
+    system: SharedFolder, size: Size, expected: bytes, seed: int = 7, environment: Mapping[str, str] | None = None
+) -> tuple[list[str], str]:
     """A whole storm: what is wrong, and what happened in one line."""
     began = time.monotonic()
     job = submit(system, SETTINGS[system.name])
     storm = storm_on(system, size, seed)
+    storm.environment = environment or {}
     storm.run()
     ends = outcomes(job.layout.log)
     wrong = judge(job, size.segments, expected, system.export / "result.bin")
