@@ -250,7 +250,7 @@ def check(tree: Mapping[str, Any], *, where: str) -> Config:
     try:
         return msgspec.convert(clean, Config, strict=True)
     except msgspec.ValidationError as error:
-        raise UsageError(f"bad config value: {error}", where=where, todo=_EXAMPLE) from error
+        raise UsageError(f"bad config value: {error!s:.500}", where=where, todo=_EXAMPLE) from error
 
 
 _EXAMPLE = "config.example.yaml lists every key with its unit and range"
@@ -259,9 +259,9 @@ _EXAMPLE = "config.example.yaml lists every key with its unit and range"
 def _known(name: object, names: list[str], where: str, prefix: str = "") -> None:
     if name in names:
         return
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)
+    near = difflib.get_close_matches(str(name)[:100], names, n=1, cutoff=0.0)
     raise UsageError(
-        f"unknown config key {prefix}{name}",
+        f"unknown config key {prefix}{name!s:.100}",
         where=where,
         todo=f"did you mean {prefix}{near[0]}?" if near else "",
     )
@@ -272,19 +272,23 @@ def _environment_file() -> Path | None:
     return Path(name) if name else None
 
 
+_YAML_SURPRISES = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
+"""What PyYAML lets through of values that do not fit their tags: no date, ``!!bool maybe``, 5000 digits."""
+
+
 def _read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise UsageError("config file is larger than 1 MiB", where=str(path), todo=_EXAMPLE)
+        if path.stat().st_size > MAX_CONFIG_BYTES or not path.is_file():
+            raise UsageError("config is no file of at most 1 MiB", where=str(path), todo=_EXAMPLE)
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(
             f"cannot read the config file: {error.strerror}", where=str(path), todo="check the path"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"config file is not valid YAML: {error}", where=str(path), todo=_EXAMPLE) from error
+    except (yaml.YAMLError, RecursionError, *_YAML_SURPRISES) as error:
+        raise UsageError(f"config file is not valid YAML: {error!s:.500}", where=str(path), todo=_EXAMPLE) from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):

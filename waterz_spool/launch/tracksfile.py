@@ -6,7 +6,9 @@ moved, prolonged or added by hand) it masks the whole box. What lies outside all
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from waterz_spool.errors import InputError
 from waterz_spool.stages.request import DisplayBox
 
 SCHEMA = 1
+_CAP_BYTES = 16 << 20
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
 TRACKS, MASKS = PARTS = ("tracks.json", "masks.mkv")
 
 
@@ -59,6 +63,8 @@ def read_tracks(path: Path) -> TracksFile:
         InputError: Not what `detect` writes; the error names the line.
     """
     try:
+        if path.stat().st_size > _CAP_BYTES:
+            raise InputError("the tracks are larger than 16 MiB", where=str(path), todo="run waterz-spool detect again")
         text = path.read_text(encoding="utf-8")
         tree = json.loads(text)
     except OSError as error:
@@ -67,15 +73,16 @@ def read_tracks(path: Path) -> TracksFile:
         raise InputError("the tracks are no text", where=str(path)) from error
     except json.JSONDecodeError as error:
         raise _bad(path, error.lineno, error.msg) from error
-    lines = _lines(text)
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, 1, str(error)) from error
     raw = tree.get("tracks") if isinstance(tree, dict) else None
     for number, each in enumerate(raw if isinstance(raw, list) else []):
         try:
             track = msgspec.convert(each, TrackLine)
         except msgspec.ValidationError as error:
-            raise _bad(path, lines[number], str(error)) from error
+            raise _bad(path, _line_of(text, number), str(error)) from error
         if why := _impossible(track, tree):
-            raise _bad(path, lines[number], why)
+            raise _bad(path, _line_of(text, number), why)
     try:
         found = msgspec.convert(tree, TracksFile)
     except msgspec.ValidationError as error:
@@ -89,17 +96,15 @@ def _bad(path: Path, line: int, why: str) -> InputError:
     return InputError(f"tracks, line {line}: {why}", where=f"{path}:{line}", todo="correct that line")
 
 
-def _lines(text: str) -> list[int]:
-    """The line on which each track begins."""
+def _line_of(text: str, number: int) -> int:
+    """The line on which a track begins; 1 where that cannot be told."""
     at = text.find("[", text.find('"tracks"')) + 1
     decoder = json.JSONDecoder()
-    lines: list[int] = []
-    while True:
-        at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n,"))
-        if at >= len(text) or text[at] == "]":
-            return lines
-        lines.append(text.count("\n", 0, at) + 1)
-        _, at = decoder.raw_decode(text, at)
+    with contextlib.suppress(ValueError, RecursionError):
+        for _ in range(number):
+            _, at = decoder.raw_decode(text, _BETWEEN.match(text, at).end())  # type: ignore[union-attr]
+        return text.count("\n", 0, _BETWEEN.match(text, at).end()) + 1  # type: ignore[union-attr]
+    return 1
 
 
 def _impossible(track: TrackLine, tree: dict[str, Any]) -> str:
@@ -108,7 +113,8 @@ def _impossible(track: TrackLine, tree: dict[str, Any]) -> str:
     x, y, w, h = track.box
     if w < 1 or h < 1 or x < 0 or y < 0:
         return f"the box {x},{y},{w},{h} is empty or outside the picture"
-    if isinstance(size, list) and len(size) == 2 and (x + w > size[0] or y + h > size[1]):
+    whole = isinstance(size, list) and len(size) == 2 and all(isinstance(each, int) for each in size)
+    if isinstance(size, list) and whole and (x + w > size[0] or y + h > size[1]):
         return f"the box ends at {x + w},{y + h} but the picture is {size[0]}x{size[1]}"
     if not 0 <= track.start < track.stop:
         return f"no frame lies in [{track.start}, {track.stop})"

@@ -6,7 +6,8 @@ depend on another one, on the machine, or on the number of its cores.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Self
 
 import av
 
-from waterz_spool.errors import SetupError
+from waterz_spool.errors import SetupError, UsageError
 from waterz_spool.media.decoding import Frame
 from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.pixels import Plane, is_layout, tag_colours, to_frame, work_format, write_planes
@@ -27,6 +28,25 @@ _MPEG2_RATES = [
     *(Fraction(n) for n in (24, 25, 30, 50, 60)),
 ]
 _FORMATS = {"dnxhd": "mov"}
+
+
+_FILE_OPTIONS = {
+    *("analysis-load", "analysis-save", "aom-film-grain", "clbin", "csv", "dhdr10-info", "dump-yuv", "film-grain"),
+    *("film-grain-table", "fgs-table", "log", "opencl-clbin", "recon", "scaling-list", "stats"),
+}
+
+
+def check_encoder_options(options: Mapping[str, str]) -> None:
+    """Refuse options by which an encoder would read or write other files: a job's options come from others, too.
+
+    Raises:
+        UsageError: One of them, or of those within x264-params and its like, names a file.
+    """
+    nested = [pair.partition("=")[0] for value in options.values() for pair in re.split(r"[:,]", value)]
+    for name in (*options, *nested):
+        plain = name.strip().lower().replace("_", "-")
+        if plain in _FILE_OPTIONS or "file" in plain.replace("profile", ""):
+            raise UsageError(f"encoder option {name!r} names a file", where="encode.options", todo="leave it out")
 
 
 class SegmentEncoder:
@@ -49,6 +69,7 @@ class SegmentEncoder:
         self._tick = 1 / encoder_rate(settings.codec, nominal_rate(info, rate))
         self._intra = settings.codec in _FORMATS
         self._packets = 0
+        check_encoder_options(settings.options)
         self._file = FreshFile(path)
         self._container = self._file.container(format=_FORMATS.get(settings.codec, "matroska"))
         self._container.flags |= av.container.Flags.bitexact.value

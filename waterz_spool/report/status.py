@@ -69,7 +69,7 @@ def segment_result(job: Job, task: TaskState) -> SegmentResult | None:
         return None
     try:
         return msgspec.json.decode(end.info, type=SegmentResult)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 

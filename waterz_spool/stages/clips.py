@@ -107,6 +107,8 @@ class _Reading:
                 self.clip.frames[read] = to_full_chroma(colour_planes(planes, self._form), *steps)
                 self.clip.masks[read] = mask
             read += 1
+            if read > count:
+                break
             # The last frame counts as there only when it is known to be the last one.
             self._tell(min(read, count - 1))
         if read != count:

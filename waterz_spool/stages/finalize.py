@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from waterz_spool import media
-from waterz_spool.records import JobResult, Plan, SegmentResult, mean_confidence
+from waterz_spool.records import JobResult, SegmentResult, mean_confidence
 from waterz_spool.spool import Claim, Job
+from waterz_spool.stages.payloads import plan_of
 from waterz_spool.stages.request import decode_request
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def finalize(claim: Claim, check: Callable[[], None]) -> tuple[Path, bytes] | No
     begun = time.monotonic()
     job = claim.job
     request = decode_request(job.request())
-    plan = msgspec.json.decode(job.plan() or b"", type=Plan)
+    plan = plan_of(job.plan() or b"", job.id)
     results = claim.checked_results()
     if results is None:
         return None  # some outputs were damaged: they are made again, and final with them

@@ -35,6 +35,7 @@ from waterz_spool.stages.overlays import (
     boxes_overlay,
     picture_overlay,
 )
+from waterz_spool.stages.payloads import plan_of
 from waterz_spool.stages.request import JobRequest, decode_request
 from waterz_spool.stages.sheet import SheetMaker, shown_tracks
 from waterz_spool.stages.survey import Survey, survey
@@ -76,7 +77,7 @@ def prepare(claim: Claim, check: Check) -> bytes:
             log.info("overlay in frames %d to %d, box %s", track.start, track.stop - 1, track.box)
         if review:
             raise Stop(f"waits for review: look at {review}, then waterz-spool resume {job.id}")
-    decided = msgspec.json.decode(known, type=Plan)
+    decided = plan_of(known, job.id)
     overlay = _overlay_of(decided, request, mask_path(claim, request))
     publish_segments(claim, decided, overlay, engine=_engine(request), check=check)
     return msgspec.json.encode({"segments": len(decided.segments), "frames": decided.frame_count})

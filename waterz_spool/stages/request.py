@@ -52,7 +52,7 @@ def decode_request(data: bytes) -> JobRequest:
     """
     try:
         request = msgspec.json.decode(data, type=JobRequest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"job request cannot be read: {error}", todo="submit the video again") from error
     if request.schema != SCHEMA:
         raise UsageError(f"job request has schema {request.schema}, not {SCHEMA}", todo="submit the video again")

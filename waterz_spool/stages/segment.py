@@ -20,6 +20,7 @@ from waterz_spool.restore import Restorer
 from waterz_spool.restore.composite import composite
 from waterz_spool.spool import Claim
 from waterz_spool.stages.clips import Planes, colour_planes, read_clips
+from waterz_spool.stages.payloads import segment_job_of
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class SegmentWork:
     def __init__(self, claim: Claim) -> None:
         self._begun = time.monotonic()
         self.claim = claim
-        self.job = msgspec.json.decode(claim.payload(), type=SegmentJob)
+        self.job = segment_job_of(claim.payload(), f"{claim.job.id}/{claim.task}")
         self._engine = ""
         self._patches: list[_Patch] = []
         self._confidence: Confidence | None = None
