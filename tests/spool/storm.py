@@ -101,6 +101,7 @@ class Storm:
         machines: Where workers run, in turn.
         side: Where workers write down what they did; beside the spool by default.
         disasters: What else happens, each after so many kills.
+        environment: What else all workers get, such as a plan of faults.
     """
 
     kind: str
@@ -116,6 +117,7 @@ class Storm:
     machines: Sequence[Machine] = ()
     side: Path = Path()
     disasters: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+    environment: Mapping[str, str] = field(default_factory=dict)
     killed: int = 0
     stopped: int = 0
     stuck: bool = False
@@ -134,7 +136,8 @@ class Storm:
         command = [sys.executable, str(HERE / "stormworker.py"), self.kind, str(machine.folder / self.root.name)]
         command += [str(self.segments), str(self.work_s), f"host{number % 3}"]
         path = os.pathsep.join([str(HERE), str(HERE.parent.parent)])
-        environment = {"PYTHONPATH": path, "STORM_SIDE": str(self.side), "STORM_NAME": f"w{number}", **(extra or {})}
+        environment = {"PYTHONPATH": path, "STORM_SIDE": str(self.side), "STORM_NAME": f"w{number}"}
+        environment |= {**self.environment, **(extra or {})}
         worker = Worker(f"w{number}", machine.start(command, environment, self.side / "errors"), machine)
         self.team.append(worker)
         return worker

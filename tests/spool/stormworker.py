@@ -70,7 +70,8 @@ def run_spool(root: Path, segments: int, work_s: float, host: str) -> None:
             claim = session.next()
             if claim is None:
                 for job in session.unpublished():
-                    job.publish(Path(os.environ.get("RESULT", root.parent / "result.bin")))
+                    with contextlib.suppress(OSError):  # the next look tries again
+                        job.publish(Path(os.environ.get("RESULT", root.parent / "result.bin")))
                 if session.drained():
                     return
                 time.sleep(session.idle_s())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import threading
 import time
@@ -31,6 +32,7 @@ CHANGES = (
     *("seal", "sync_folder", "beat_file", "beat"),
 )
 VARIABLE = "WATERZ_FAULTS"
+_OPENED = itertools.count()  # who opens a spool again after a fault must not meet the very same one
 
 
 class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -279,4 +281,4 @@ def usual_ops() -> FileOps:
         plan = msgspec.json.decode(Path(name).read_bytes(), type=FaultPlan)
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageError(f"no plan of faults: {error}", where=f"{VARIABLE}={name}") from error
-    return FaultyOps(FileOps(), plan, random=Random(f"{plan.seed}.{os.getpid()}"))
+    return FaultyOps(FileOps(), plan, random=Random(f"{plan.seed}.{os.getpid()}.{next(_OPENED)}"))
