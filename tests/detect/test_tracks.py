@@ -32,6 +32,28 @@ def test_a_standing_overlay_is_one_track_with_one_box_whatever_trembles():
     assert (track.start, track.stop, set(track.boxes)) == (0, 40, {(100, 50, 182, 80)})
 
 
+@pytest.mark.parametrize(
+    ("then", "linked"),
+    [
+        (one(x=105), True),
+        (one(x=106), False),
+        (one(y=55), True),
+        (one(y=56), False),
+        (one(x=97, w=85), True),
+        (one(x=95, w=90), False),
+    ],
+    ids=["5 px", "6 px", "5 px down", "6 px down", "5 px wider", "10 px wider"],
+)
+def test_overlays_are_linked_by_place_and_size(then, linked):
+    assert spans([one()] * 20 + [then] * 20) == ([(0, 40)] if linked else [(0, 20), (20, 40)])
+
+
+@pytest.mark.parametrize(("wider", "linked"), [(20, True), (30, False)])
+def test_a_large_overlay_may_change_by_a_tenth(wider, linked):
+    frames = [one(w=200)] * 20 + [one(x=100 - wider // 2, w=200 + wider)] * 20
+    assert spans(frames) == ([(0, 40)] if linked else [(0, 20), (20, 40)])
+
+
 @pytest.mark.parametrize("missed", [1, 5, 30])
 def test_gaps_are_filled(missed):
     assert spans([one()] * 20 + [()] * missed + [one()] * 20) == [(0, 40 + missed)]
@@ -89,6 +111,27 @@ def test_a_gap_in_a_drift_is_filled_on_its_line():
     assert all(abs(box[0] - 100 - 3 * i) <= 1 for i, box in enumerate(track.boxes))
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["stands, then drifts", "drifts, then stands"])
+def test_a_gap_is_bridged_from_whichever_end_explains_it(turned):
+    """Only the drifting end, followed over the gap, meets the standing one."""
+    xs = [100] * 20 + [None] * 15 + [100 + 3 * (i + 1) for i in range(15, 35)]
+    frames = [() if x is None else one(x=x) for x in (xs[::-1] if turned else xs)]
+    (track,) = tracks(frames)
+    assert (track.start, track.stop) == (0, 55)
+    assert all(seen[0].box == box for seen, box in zip(frames, track.boxes, strict=True) if seen)
+
+
+def test_an_overlay_that_changes_its_size_smoothly_is_one_track_with_a_box_per_frame():
+    widths = [60 + 2 * min(i % 40, 40 - i % 40) for i in range(80)]
+    frames = [one(x=200 - w // 2, w=w) for w in widths]
+    (track,) = tracks(frames)
+    assert [box[2] - box[0] for box in track.boxes] == widths
+
+
+def test_an_overlay_missed_in_every_fifth_frame_is_one_track():
+    assert spans([() if i % 5 == 3 else one() for i in range(50)]) == [(0, 50)]
+
+
 def test_two_overlays_are_two_tracks():
     frames = [one() + one(x=400, y=300, w=60)] * 30
     assert [t.boxes[0] for t in tracks(frames)] == [(100, 50, 180, 80), (400, 300, 460, 330)]
@@ -96,6 +139,18 @@ def test_two_overlays_are_two_tracks():
 
 def test_fades_are_covered_within_the_video():
     assert spans([()] * 2 + [one()] * 20 + [()] * 20, RULES) == [(0, 26)]
+
+
+@pytest.mark.parametrize(("fade", "span"), [(0, (10, 30)), (4, (6, 34)), (12, (0, 40))])
+def test_a_track_begins_before_it_is_seen_and_ends_after(fade, span):
+    (track,) = tracks([()] * 10 + [one()] * 20 + [()] * 10, LinkRules(fade_frames=fade))
+    assert ((track.start, track.stop), track.seen) == (span, (10, 30))
+
+
+def test_the_largest_share_of_the_picture_is_a_rule():
+    quarter, more = one(x=0, y=0, w=320, h=180), one(x=0, y=0, w=322, h=180)
+    assert spans([quarter] * 20) == [(0, 20)] and spans([more] * 20) == []
+    assert spans([more] * 20, LinkRules(fade_frames=0, max_area=0.3)) == [(0, 20)]
 
 
 def test_weak_detections_continue_a_track_but_make_none():

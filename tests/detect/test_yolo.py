@@ -15,12 +15,16 @@ import pytest
 
 from tests.detect.test_static import scene
 from tests.integration.conftest import write_video
-from waterz_spool import media
+from waterz_spool import config, media
 from waterz_spool.detect.base import Detection
 from waterz_spool.detect.tracks import LinkRules
 from waterz_spool.detect.weights import private_copy, weights_sha256
 from waterz_spool.detect.yolo import YoloDetector, YoloOptions
 from waterz_spool.errors import SetupError
+from waterz_spool.plan import plan_segments
+from waterz_spool.stages.overlays import FoundOverlay
+from waterz_spool.stages.prepare import rules_of
+from waterz_spool.stages.survey import survey
 
 PLATE = (200, 30, 260, 60)
 
@@ -152,6 +156,31 @@ def test_a_drifting_overlay_is_covered_in_every_frame(tmp_path):
     made = shot(tmp_path / "v.mp4", places)
     got = masks_in(made.path, 60)
     assert (got | ~made.masks).all() and iou(got, made.masks).min() > 0.5
+
+
+def test_a_drifting_overlay_has_a_mask_per_frame_inside_one_crop_that_contains_them_all(tmp_path):
+    made = shot(tmp_path / "v.mp4", [(40 + 2 * i, 30, 90 + 2 * i, 60) for i in range(40)])
+    found, info = found_in(made.path)
+    overlay = FoundOverlay(found.patches, info, source="yolo")
+    seen = survey(made.path, info, scene_threshold=3.0, min_scene_frames=10)
+    rules = rules_of(config.load(), info, seen)
+    segments = plan_segments(40, overlay.tracks(40), seen.cuts, size=(info.width, info.height), rules=rules)
+    (crop,) = (crop for segment in segments for crop in segment.crops)
+    assert (crop.start, crop.stop) == (0, 40)
+    x0, y0, x1, y1 = crop.box
+    masks = list(overlay.masks(40))
+    assert len({mask.tobytes() for mask in masks}) >= 38, "a mask per frame"
+    for mask in masks:
+        assert mask[y0:y1, x0:x1].sum() == mask.sum() > 0
+
+
+def test_an_animated_overlay_is_covered_in_every_frame(tmp_path):
+    """It turns: its width swings between 60 and 20 px."""
+    widths = [30 - abs(i % 40 - 20) for i in range(80)]
+    made = shot(tmp_path / "v.mp4", [(150 - w, 30, 150 + w, 60) for w in widths])
+    got = masks_in(made.path, 80)
+    assert (got | ~made.masks).all()
+    assert iou(got, made.masks).min() > 0.4, "and not much more than that"
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])

@@ -8,7 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.integration.conftest import BOX, HEIGHT, WIDTH, as_json, box_option, read_bgr, scene_frames, write_video
+from tests.integration.conftest import (
+    BOX,
+    HEIGHT,
+    WIDTH,
+    as_json,
+    box_option,
+    read_bgr,
+    read_yuv,
+    scene_frames,
+    write_video,
+)
 from tests.integration.test_run import FAST, psnr
 
 
@@ -78,6 +88,10 @@ def test_limits_cut_what_a_detector_finds(video, cli):
     done = as_json(cli("--json", "detect", video, "-o", "found", "--limit", f"{x},{y},{w // 2},{h}"))
     (shown,) = done["tracks"]
     assert near(shown["box"], (x, y, w // 2, h), 1)
+    cli("run", video, "--limit", f"{x},{y},{w // 2},{h}", "--engine", "membrane", "--lossless", "-o", "half.mkv")
+    changed = (read_yuv(video) != read_yuv(video.with_name("half.mkv")))[:, :HEIGHT].any(axis=0)
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    assert y <= rows[0] < rows[-1] < y + h and x <= columns[0] < columns[-1] < x + w // 2, "not one sample outside"
     away = cli("run", video, "--limit", "10,100,30,30", check=False)
     assert (away.returncode, "outside the limits" in away.stderr) == (3, True)
 

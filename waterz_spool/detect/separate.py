@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -13,10 +13,10 @@ from waterz_spool.detect.masks import Mask
 from waterz_spool.detect.patches import patch
 from waterz_spool.detect.static import inside
 from waterz_spool.detect.tracks import Track
-from waterz_spool.detect.windows import LOOK_HEIGHT_PX
 from waterz_spool.records import Box, MaskPatch, VideoInfo
 
 SAMPLES = 32
+LOOK_HEIGHT_PX = 480
 RING_PX = 16  # of the small picture: how far around the box the background is looked at
 
 
@@ -30,7 +30,8 @@ def patches_of(tracks: Sequence[Track], info: VideoInfo, reread: Reread, *, leas
         least_pad_px: What the boxes may be off.
 
     Returns:
-        Patches in the order of the tracks. A drifting overlay gets its box, which follows it frame by frame.
+        Patches in the order of the tracks. A drifting overlay gets its box, which follows it frame by frame; one that
+        changes its size gets several, one after the other.
     """
     size = (info.width, info.height)
     still = {number: _Samples(track, size, least_pad_px) for number, track in enumerate(tracks) if _stands(track)}
@@ -46,8 +47,9 @@ def patches_of(tracks: Sequence[Track], info: VideoInfo, reread: Reread, *, leas
     for number, samples in waiting.items():
         found[number] = _still_patch(samples, info)
     return tuple(
-        found[number] if number in found else _following(track, size, least_pad_px)
+        each
         for number, track in enumerate(tracks)
+        for each in ([found[number]] if number in found else _following(track, size, least_pad_px))
     )
 
 
@@ -110,13 +112,30 @@ def _own_pixels(samples: _Samples, hole: Box, info: VideoInfo) -> Mask | None:
     return np.where((mask > 0) & (limit > 0), np.uint8(255), np.uint8(0))
 
 
-def _following(track: Track, size: tuple[int, int], pad: int) -> MaskPatch:
-    """The largest of the overlay's boxes, around its centre in every frame."""
+def _following(track: Track, size: tuple[int, int], pad: int) -> list[MaskPatch]:
+    """A box around the overlay's centre in every frame; another one where its size has changed."""
     boxes = [padded(box, pad, size) for box in track.boxes]
+    return [_moving_patch(boxes[start:stop], track.start + start) for start, stop in _alike(boxes, 2 * pad)]
+
+
+def _alike(boxes: Sequence[Box], most_px: int) -> Iterator[tuple[int, int]]:
+    """Ranges of boxes whose widths and heights differ by no more than so much."""
+    sides = np.array(boxes)[:, 2:] - np.array(boxes)[:, :2]
+    start, low, high = 0, sides[0], sides[0]
+    for index, each in enumerate(sides):
+        low, high = np.minimum(low, each), np.maximum(high, each)
+        if (high - low).max() > most_px:
+            yield start, index
+            start, low, high = index, each, each
+    yield start, len(boxes)
+
+
+def _moving_patch(boxes: Sequence[Box], first: int) -> MaskPatch:
+    """The largest of the boxes, around the centre of each."""
     width, height = max(b[2] - b[0] for b in boxes), max(b[3] - b[1] for b in boxes)
     path: list[tuple[int, int, int]] = []
-    for index, box in enumerate(boxes, track.start):
+    for index, box in enumerate(boxes, first):
         x, y = (box[0] + box[2] - width) // 2, (box[1] + box[3] - height) // 2
         if not path or path[-1][1:] != (x, y):
             path.append((index, x, y))
-    return patch(np.full((height, width), 255, np.uint8), track.start, track.stop, tuple(path))
+    return patch(np.full((height, width), 255, np.uint8), first, first + len(boxes), tuple(path))
