@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -119,3 +121,16 @@ def test_one_video_in_a_batch_job_survives_preemption(lab):
     wait_until(out.exists, "result", 120)
     wait_until(lambda: not lab.cluster.queue(), "batch job over")
     assert "queued again by Slurm" in log.read_text()
+
+
+def test_two_doctors_of_one_slurm_job_meet_through_the_spool(lab):
+    command = (sys.executable, "-m", "waterz_spool", "--spool", lab.root, "doctor", "--two-node")
+    done = subprocess.run(
+        [str(part) for part in ("srun", "-N2", "-n2", "--label", *command)], cwd=lab.folder, env=lab.environment,
+        check=False, capture_output=True, text=True, timeout=150,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    said = {task: [line[3:] for line in done.stdout.splitlines() if line.startswith(task)] for task in ("0:", "1:")}
+    pairs = [[line for line in lines if " pair" in line[:12]] for lines in said.values()]
+    assert pairs[0] == pairs[1] and len(pairs[0]) == 8
+    assert "one machine, one mount" in pairs[0][0], "these nodes share the machine"
