@@ -121,3 +121,20 @@ def test_new_files_are_exclusive_and_shared_with_the_group(tmp_path: Path) -> No
     assert (tmp_path / "folder").stat().st_mode & 0o7777 == 0o2770
     with pytest.raises(FileExistsError):
         FileOps().write_new(tmp_path / "file", b"y")
+
+
+def test_a_folder_goes_as_a_whole_though_replies_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    for number in range(9):
+        (folder / "below" / str(number)).touch()
+    unlink = os.unlink
+
+    def answered_twice(path: str, **options: int) -> None:
+        unlink(path, **options)
+        raise FileNotFoundError(errno.ENOENT, "answered twice", path)
+
+    monkeypatch.setattr(os, "unlink", answered_twice)
+    FileOps().remove_tree(folder)
+    assert list(tmp_path.iterdir()) == []
+    FileOps().remove_tree(folder)

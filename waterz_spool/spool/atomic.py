@@ -32,6 +32,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR)
 _TRIES = 3
+_REMOVALS = 1000
 _FICLONE = 0x40049409  # linux/fs.h
 
 
@@ -155,9 +156,17 @@ class FileOps:
         source.rename(target)
 
     def remove_tree(self, path: Path) -> None:
-        """Remove a folder and all in it, following no symlink; absent is fine."""
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path)
+        """Remove a folder and all in it, following no symlink; absent is fine.
+
+        What goes meanwhile (another one removes it too, or the answer to our own removal was lost) ends one pass only.
+        """
+        for _ in range(_REMOVALS):
+            try:
+                shutil.rmtree(path)
+                return
+            except FileNotFoundError as error:
+                if str(error.filename) == str(path):  # else something below it
+                    return
 
     def seal(self, path: Path) -> tuple[int, str]:
         """Make a complete file durable, and readable for the group; its size in bytes and sha256 (hex)."""
