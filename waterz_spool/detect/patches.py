@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from waterz_spool.detect.masks import Mask
-from waterz_spool.records import MaskPatch
+from waterz_spool.records import Box, MaskPatch
 
 
 def whole(mask: Mask, start: int, stop: int) -> MaskPatch:
@@ -22,6 +22,13 @@ def patch(mask: Mask, start: int, stop: int, path: tuple[tuple[int, int, int], .
     """A small mask, uint8 [h, w], that follows a path."""
     data = bytes(cv2.imencode(".png", np.ascontiguousarray(mask))[1])
     return MaskPatch(start=start, stop=stop, png=data, path=path)
+
+
+def box_of(each: MaskPatch) -> Box:
+    """Where a patch lies at its start."""
+    height, width = _decoded(each).shape
+    _, x, y = each.path[0]
+    return x, y, x + width, y + height
 
 
 def grown(patches: Sequence[MaskPatch], radius: int) -> tuple[MaskPatch, ...]:

@@ -1,4 +1,4 @@
-"""Overlays that stay while the picture moves, found without learned weights.
+"""Overlays that stay while the picture moves, or jump from place to place, found without learned weights.
 
 At the edges of a static overlay the signed gradient persists through time, while gradients of a moving picture average
 out; and what is painted over the picture changes less than the picture around it. Where the picture itself does not
@@ -18,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.detect import patches
-from waterz_spool.detect.base import Findings, Found, Luma, Rejected, Reread
+from waterz_spool.detect.base import Detection, Findings, Found, Luma, Rejected, Reread
+from waterz_spool.detect.follow import Follower, standing
+from waterz_spool.detect.jumps import BLOCKS, JumpWatch
 from waterz_spool.detect.shapes import Image, Mask, closed, disc, filled, plate, trimmed
 from waterz_spool.detect.windows import BLOCK, Shares, Windows, eight_bits, small
-from waterz_spool.records import Box
+from waterz_spool.records import Box, MaskPatch
 
 FRAMES = 32
+LOOK_RATE = 25.0  # frames per second from which on what moves is told from what stays
 
 MIN_GRADIENT = 6.0  # grey levels per px (Scharr / 16) of the median gradient
 AGREEMENT = 0.85  # share of frames that project on the median gradient with half its size
@@ -32,6 +35,8 @@ MIN_EDGE_PX = 60
 MAX_AREA = 0.12  # of the frame
 MIN_ACTIVITY = 3.0  # temporal standard deviation of the surroundings, grey levels
 MAX_INNER_ACTIVITY = 0.85  # of the surroundings'; measured: overlays at most 0.70, structures of the scene from 0.93
+SLOW_SHARE = 0.6  # of the short windows in which the scene's edges persist: the camera hardly moves
+SLOW_INNER_ACTIVITY = 0.45  # then; measured: opaque overlays at most 0.40, soft scenes that creep from 0.51
 MAX_SPAN = 0.9  # of the frame's width or height
 MIN_FILL = 0.25  # of a known box: rows times columns that hold something of the overlay
 MIN_SPAN_SHARE = 0.6  # of a known box: what the found pixels span
@@ -44,7 +49,7 @@ class Sampler:
     """Keeps frames spread evenly over a video whose length is not known beforehand.
 
     Every ``stride``-th frame is kept; when twice the wanted number is reached, every other one is dropped and the
-    stride doubles. Memory is bounded by 2 * FRAMES pictures of LOOK_HEIGHT_PX.
+    stride doubles. Memory is bounded by 2 * FRAMES small pictures.
 
     Attributes:
         size: Width and height of the frames in px.
@@ -72,33 +77,61 @@ class Sampler:
 
 
 class StaticDetector:
-    """Finds overlays that stay for the whole video.
+    """Finds overlays that stay for the whole video, and such that stand still now here, now there.
+
+    Memory: about 200 bytes per px of the small picture (600 lines at most) while frames are added, so 130 MB for 16:9,
+    and 900 bytes per px (370 MB) for a moment at the end, whatever the size and length of the video.
 
     Args:
         bits: Bits per sample of the video.
+        rate: Mean frames per second; of fast videos every other frame, or fewer, are looked at.
     """
 
     name = "static"
 
-    def __init__(self, bits: int) -> None:
+    def __init__(self, bits: int, *, rate: float = 25.0) -> None:
         self._bits = bits
+        self._step = max(1, round(rate / LOOK_RATE))
         self._sampler = Sampler()
-        self._windows, self._shares = Windows(Shares.SPAN), Shares()
+        self._windows, self._shares = Windows(BLOCKS), Shares()
+        self._jumps = JumpWatch(self._windows)
         self._count = 0
 
     def add(self, index: int, picture: Any, luma: Luma) -> None:
         """Look at the luma of a frame."""
         self._sampler.add(index, luma)
-        if self._windows.add(eight_bits(small(luma), self._bits)):
-            self._shares.add(self._windows.persistent(Shares.SPAN))
         self._count += 1
+        if index % self._step:
+            return
+        seen = eight_bits(small(luma), self._bits)
+        if self._windows.add(seen) and self._windows.blocks >= Shares.SPAN:
+            self._shares.add(self._windows.persistent(Shares.SPAN))
+        self._jumps.add(seen)
 
     def finish(self, reread: Reread) -> Findings:
-        """One mask for the whole video, or why there is none."""
+        """Masks with their frames, or why there are none."""
         found = detect(self._sampler.frames(), share=self._shares.share(), bits=self._bits, size=self._sampler.size)
-        if not found.overlays:
+        patch = (patches.whole(found.mask, 0, self._count),) if found.overlays else ()
+        jumping, scores = self._jumping(reread)
+        if not patch and not jumping:
             return Findings((), found.reason, found.rejected)
-        return Findings((patches.whole(found.mask, 0, self._count),), "", found.rejected)
+        return Findings((*patch, *jumping), "", found.rejected, scores)
+
+    def _jumping(self, reread: Reread) -> tuple[tuple[MaskPatch, ...], tuple[tuple[int, Detection], ...]]:
+        """Overlays whose shape was learned from a jump, in all frames: the video is decoded once more for them."""
+        followers = [Follower(template) for template in self._jumps.templates]
+        for _, luma in reread() if followers else ():
+            seen = eight_bits(small(luma), self._bits)
+            for follower in followers:
+                follower.add(seen)
+        done, scores = [], []
+        for follower in followers:
+            stands, mask = follower.finish()
+            for stand in stands if mask.any() else ():
+                each = standing(mask, stand, size=self._sampler.size)
+                done.append(each)
+                scores.append((stand.start, Detection(patches.box_of(each), round(stand.fit, 3))))
+        return tuple(done), tuple(scores)
 
 
 @dataclass(frozen=True)
@@ -120,7 +153,7 @@ def detect(frames: Sequence[NDArray[Any]], *, share: Image, bits: int, size: tup
     """Static overlays in frames spread over a video.
 
     Args:
-        frames: Luma planes of one size, at most LOOK_HEIGHT_PX high, uint8 or uint16, in order of time.
+        frames: Luma planes of one size as `small` makes them, uint8 or uint16, in order of time.
         share: In which share of short windows each pixel's edge persists, 0 to 1, [H, W] as the frames.
         bits: Bits per sample.
         size: Width and height in px of the video, and of the mask.
@@ -147,7 +180,7 @@ def inside(frames: Sequence[NDArray[Any]], *, bits: int, box: Box) -> Mask | Non
     """The pixels of an overlay that is known to lie in a box.
 
     Args:
-        frames: Luma [H, W] around the box, at the scale of LOOK_HEIGHT_PX or less, in order of time.
+        frames: Luma [H, W] around the box, scaled down, in order of time.
         bits: Bits per sample.
         box: Where the overlay lies in them.
 
@@ -176,7 +209,10 @@ def inside(frames: Sequence[NDArray[Any]], *, bits: int, box: Box) -> Mask | Non
 
 def _why_nothing(evidence: _Evidence, rejected: list[Rejected]) -> str:
     if any(item.reason == _STATIC for item in rejected) or _scene_is_static(evidence, np.zeros_like(evidence.busy)):
-        return "the camera seems to stand still, so that an overlay looks like the scene; YOLO weights would tell"
+        return (
+            "the camera seems to stand still, so that an overlay looks like the scene; "
+            "give a box or a mask, or YOLO weights"
+        )
     return "nothing stays in place while the picture moves"
 
 
@@ -202,6 +238,8 @@ def _candidates(evidence: _Evidence, share: Image) -> tuple[Mask, list[Rejected]
     joined = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, disc(9))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     taken = np.zeros_like(edges)
+    slow = evidence.busy.any() and float(share[evidence.busy].mean()) > SLOW_SHARE
+    most = SLOW_INNER_ACTIVITY if slow else MAX_INNER_ACTIVITY
     rejected: list[Rejected] = []
     for label in range(1, count):
         x, y, w, h = (int(value) for value in stats[label, :4])
@@ -216,8 +254,8 @@ def _candidates(evidence: _Evidence, share: Image) -> tuple[Mask, list[Rejected]
             rejected.append(Rejected(box, "a border of the picture"))
         elif (around := _activity_around(area, joined, evidence.activity)) < MIN_ACTIVITY:
             rejected.append(Rejected(box, _STATIC))
-        elif float(np.median(evidence.activity[part & evidence.persistent])) > MAX_INNER_ACTIVITY * around:
-            rejected.append(Rejected(box, "it changes as much as its surroundings"))
+        elif float(np.median(evidence.activity[part & evidence.persistent])) > most * around:
+            rejected.append(Rejected(box, _STATIC if slow else "it changes as much as its surroundings"))
         else:
             taken |= _own_pixels(area, share, evidence.activity, around=around, box=box)
     if taken.any() and _scene_is_static(evidence, taken):

@@ -9,6 +9,7 @@ where a bright overlay passes over bright and dark background and the sign of it
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -18,19 +19,24 @@ from numpy.typing import NDArray
 Image = NDArray[np.float32]
 Edges = NDArray[np.bool_]
 
-LOOK_HEIGHT_PX = 480
+LOOK_HEIGHT_PX = 600
 BLOCK = 4  # frames that are summed before anything is decided
 
 MIN_GRADIENT = 5.0  # grey levels per px (Scharr / 16) of the mean gradient
 COHERENCE = 0.7  # share of the gradient's power that its mean holds
 
 
+def shrink_of(height: int) -> int:
+    """By how much a picture of so many lines is scaled down: a whole number, so that a px is a sum of pixels."""
+    return -(-height // LOOK_HEIGHT_PX)
+
+
 def small(luma: NDArray[Any]) -> NDArray[Any]:
-    """A picture [H, W] scaled down to LOOK_HEIGHT_PX, if it is higher; same dtype."""
-    height, width = luma.shape
-    if height <= LOOK_HEIGHT_PX:
+    """A picture [H, W] scaled down to at most LOOK_HEIGHT_PX lines; same dtype."""
+    shrink = shrink_of(luma.shape[0])
+    if shrink == 1:
         return luma
-    size = (max(1, round(width * LOOK_HEIGHT_PX / height)), LOOK_HEIGHT_PX)
+    size = tuple(max(1, round(side / shrink)) for side in luma.shape[::-1])
     return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA))
 
 
@@ -59,7 +65,7 @@ class Windows:
         self._frames = 0
 
     def add(self, picture: NDArray[np.uint8]) -> bool:
-        """The next frame; true when it completes a block and enough blocks are there."""
+        """The next frame; true when it completes a block."""
         across, down = gradient(picture)
         if self._frames % BLOCK == 0:
             self._blocks.append([np.zeros_like(across) for _ in range(3)])
@@ -69,16 +75,30 @@ class Windows:
         cv2.accumulateSquare(across, sums[2])
         cv2.accumulateSquare(down, sums[2])
         self._frames += 1
-        return self._frames % BLOCK == 0 and len(self._blocks) == self._blocks.maxlen
+        return self._frames % BLOCK == 0
+
+    @property
+    def blocks(self) -> int:
+        """How many complete blocks are there, when the last frame completed one."""
+        return len(self._blocks)
 
     def persistent(self, blocks: int) -> Edges:
         """Edges that stayed over the last so many blocks, bool [H, W]."""
-        across, down, power = (sum_of([block[i] for block in list(self._blocks)[-blocks:]]) for i in range(3))
-        return persistent(across, down, power, blocks * BLOCK)
+        return persistent(*self._sums(range(len(self._blocks) - blocks, len(self._blocks))), blocks * BLOCK)
+
+    def mean(self, blocks: Sequence[int]) -> tuple[Edges, Image, Image]:
+        """Edges that stayed over some blocks, counted from the oldest; and the mean slopes across and down."""
+        across, down, power = self._sums(blocks)
+        frames = len(blocks) * BLOCK
+        weight = np.float32(1 / frames)
+        return persistent(across, down, power, frames), across * weight, down * weight
+
+    def _sums(self, blocks: Sequence[int]) -> tuple[Image, Image, Image]:
+        across, down, power = (_sum_of([self._blocks[number][i] for number in blocks]) for i in range(3))
+        return across, down, power
 
 
-def sum_of(images: list[Image]) -> Image:
-    """Their sum."""
+def _sum_of(images: list[Image]) -> Image:
     total = images[0]
     for image in images[1:]:
         total = cv2.add(total, image)
@@ -94,9 +114,11 @@ def persistent(across: Image, down: Image, power: Image, frames: int) -> Edges:
         power: Sum of their squares.
         frames: How many were summed.
     """
-    mean = across * across
-    mean += down * down
-    wanted = cv2.max(COHERENCE * frames * (power + frames), (MIN_GRADIENT * frames) ** 2)
+    mean = np.asarray(cv2.multiply(across, across))
+    cv2.accumulateSquare(down, mean)
+    wanted = np.multiply(power, np.float32(COHERENCE * frames))
+    wanted += np.float32(COHERENCE * frames * frames)
+    np.maximum(wanted, np.float32((MIN_GRADIENT * frames) ** 2), out=wanted)
     return np.asarray(mean > wanted)
 
 

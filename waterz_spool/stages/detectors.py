@@ -66,7 +66,8 @@ def detector_of(detect: DetectConfig, info: VideoInfo, *, sha256: str, spool: Pa
     if kind == "static":
         from waterz_spool.detect.static import StaticDetector
 
-        return StaticDetector(info.bits)
+        rate = info.average_rate
+        return StaticDetector(info.bits, rate=rate[0] / rate[1] if rate else 25.0)
     from waterz_spool.detect.tracks import LinkRules
     from waterz_spool.detect.yolo import YoloDetector, YoloModel, YoloOptions
 
