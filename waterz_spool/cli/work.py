@@ -32,6 +32,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 @click.option("--idle-timeout", type=float, help="Exit after so many idle seconds; 0: never.")
 @click.option("--requeue", is_flag=True, help="In Slurm: be queued again when stopped before the work is done.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the restorer.")
+@click.option("--serve-group", is_flag=True, help="Work on the jobs of other users, too, with your own rights.")
 @click.option("--quiet", is_flag=True, help="Say nothing but warnings.")
 @shared_options
 def worker_command(settings: Settings, **given: Any) -> None:
@@ -62,6 +63,7 @@ def worker_command(settings: Settings, **given: Any) -> None:
         jobs=[spool.job(name).id for name in given["jobs"]] or None,
         allocation=allocation,
         time_limit_s=_seconds(given["time_limit"]),
+        serve_group=given["serve_group"],
     )
     shift.work(stop, limits, threads=threads)
     if stop:

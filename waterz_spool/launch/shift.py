@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from waterz_spool import __version__
+from waterz_spool.errors import UsageError
 from waterz_spool.launch.allocation import Allocation
 from waterz_spool.launch.walltime import Pace, Walltime
-from waterz_spool.spool import Session, Spool
+from waterz_spool.spool import PREP, Job, Session, Spool, Task
+from waterz_spool.stages.finalize import names_code
 from waterz_spool.stages.tasklog import LogFile
 from waterz_spool.stages.worker import Limits, StopFlag, Worker
 
@@ -25,6 +27,7 @@ class Shift:
         jobs: Ids of the only jobs to work on; None is all.
         allocation: Its place in Slurm, if any.
         time_limit_s: Ends after so long; the scheduler's limit holds, too.
+        serve_group: Take jobs of other users, too.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Shift:
         jobs: list[str] | None,
         allocation: Allocation | None = None,
         time_limit_s: float | None = None,
+        serve_group: bool = False,
     ) -> None:
         self._spool = spool
         self._tasks = tasks
@@ -42,6 +46,8 @@ class Shift:
         self._allocation = allocation
         limits = [time_limit_s, allocation.time_left_s() if allocation else None]
         self._left_s = min((limit for limit in limits if limit is not None), default=None)
+        self._serve_group = serve_group
+        self._coded: dict[str, bool] = {}
         self._worker: Worker | None = None
 
     def work(self, stop: StopFlag, limits: Limits, *, threads: int) -> None:
@@ -52,12 +58,15 @@ class Shift:
             self._spool,
             tasks=self._tasks,
             jobs=self._jobs,
-            accept=walltime.accept if walltime else None,
+            accept=self._accept(walltime),
             host=(place.node or None) if place else None,
             slurm=place.label if place else "",
             info={"version": __version__, **(place.info if place else {})},
+            serve_group=self._serve_group,
         )
+        self._owners = session.owners
         with self._own_log(session), session:
+            self._check_jobs()
             self._greet(session)
             self._worker = Worker(session, stop, limits, threads=threads)
             self._worker.run()
@@ -69,6 +78,22 @@ class Shift:
             useful = self._worker is not None and self._worker.finished > 0
             return self._allocation.come_back(number, useful=useful)
 
+    def _accept(self, walltime: Walltime | None) -> Callable[[Job, Task, int], bool]:
+        def accept(job: Job, task: Task, attempt: int) -> bool:
+            if walltime is not None and not walltime.accept(job, task, attempt):
+                return False
+            return task != PREP or not self._runs_foreign_code(job)
+
+        return accept
+
+    def _runs_foreign_code(self, job: Job) -> bool:
+        """Weights run code when they are loaded: those that another user names are loaded by that user's workers."""
+        if not self._serve_group or not self._owners.foreign(job):
+            return False
+        if job.id not in self._coded:
+            self._coded[job.id] = names_code(job)
+        return self._coded[job.id]
+
     def _walltime(self, stop: StopFlag) -> Walltime | None:
         if self._left_s is None:
             return None
@@ -78,6 +103,11 @@ class Shift:
         """A run that got something done makes room for the next, which has the whole time again."""
         if self._worker is not None and self._worker.finished:
             stop.set()
+
+    def _check_jobs(self) -> None:
+        for name in self._jobs or ():
+            if self._owners.left_alone(self._spool.by_id(name)):
+                raise UsageError("the job is another user's", where=name, todo="add --serve-group to work on it")
 
     def _greet(self, session: Session) -> None:
         log.info("worker %s on %s", session.wid, session.title)

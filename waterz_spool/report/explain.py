@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 from waterz_spool.errors import printable
 from waterz_spool.report.status import clock, passed_text, review_page, speed, worker_name
 from waterz_spool.spool import Job, JobState, TaskState
@@ -46,9 +49,18 @@ def _moving(job: Job, state: JobState) -> list[str]:
         return [
             f"waiting for a worker: {ready} tasks are ready and nobody works",
             "start one: waterz-spool worker --drain, on any machine that mounts the spool",
+            *_whose(job),
             *_handed_back(job, state),
         ]
     return ["waiting: nothing is ready yet"]
+
+
+def _whose(job: Job) -> list[str]:
+    """Another user's job is left alone by this user's workers."""
+    with contextlib.suppress(OSError):
+        if job.owner() != os.geteuid():
+            return [f"the job is of user {job.owner()}: other users' workers take it only with --serve-group"]
+    return []
 
 
 def _handed_back(job: Job, state: JobState) -> list[str]:

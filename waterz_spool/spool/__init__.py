@@ -22,6 +22,7 @@ from waterz_spool.spool.formats import (
 )
 from waterz_spool.spool.jobs import Job
 from waterz_spool.spool.layout import FINAL, PREP, SEGMENT, JobLayout, SpoolLayout, Task, label
+from waterz_spool.spool.owners import Owners
 from waterz_spool.spool.root import Spool
 from waterz_spool.spool.session import Session
 from waterz_spool.spool.snapshot import JobState, Reason
@@ -46,6 +47,7 @@ __all__ = [
     "JobFile",
     "JobLayout",
     "JobState",
+    "Owners",
     "PublishedRecord",
     "Reason",
     "Session",

@@ -28,6 +28,7 @@ RECORD_CAP_BYTES = 16 * 1024
 PAYLOAD_CAP_BYTES = 256 * 1024
 PLAN_CAP_BYTES = 64 * 1024 * 1024
 
+NO_FILE = (errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR)  # a symlink, pipe or folder has a file's name
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,11 @@ import msgspec
 
 from waterz_spool.errors import UsageError
 from waterz_spool.records import FileRef
+from waterz_spool.spool.atomic import NO_FILE
 from waterz_spool.spool.failpoints import hit
 from waterz_spool.spool.formats import DamagedRecordError, EndRecord, VoidRecord
 from waterz_spool.spool.jobs import Job
-from waterz_spool.spool.layout import FINAL, PREP, Task, check_file_name, label
+from waterz_spool.spool.layout import FINAL, PREP, Task, check_file_name, claim_name, end_name, label
 
 if TYPE_CHECKING:
     from waterz_spool.spool.session import Session
@@ -73,13 +75,22 @@ class Claim:
         return data
 
     def results(self) -> dict[int, EndRecord]:
-        """For final: the outcome that counts of every segment, whose files may or may not be sound."""
+        """For final: the outcome that counts of every segment, whose files may or may not be sound.
+
+        Raises:
+            OSError: Some are not visible here yet.
+            DamagedRecordError: One is the outcome of something else.
+        """
         snapshot = self.job.snapshot()
         ends = {index: self.job.log.end(index, snapshot.task(index).done) for index in snapshot.indexes}
         missing = [index for index, end in ends.items() if end is None or end.kind != "done"]
         if missing or not ends:
             raise FileNotFoundError(errno.ENOENT, f"segments {missing[:5]} not visible yet", str(self.job.path))
-        return {index: end for index, end in ends.items() if end is not None}
+        found = {index: end for index, end in ends.items() if end is not None}
+        for index, end in found.items():
+            if (end.task, end.k) != (label(index), snapshot.task(index).done):
+                raise DamagedRecordError(f"outcome of segment {index} is that of {end.task}.{end.k}", where=self.job.id)
+        return found
 
     def checked_results(self) -> dict[int, EndRecord] | None:
         """As `results`, with every file read and compared with its recorded size and sha256.
@@ -100,6 +111,8 @@ class Claim:
 
     def _unsound(self, index: int, end: EndRecord) -> str:
         """Why an output does not hold what its outcome says, or "". An I/O error says nothing and is raised."""
+        if self._forged(index, end.k):
+            return "its outcome was recorded by another user than its claim"
         for ref in end.outs:
             path = self.job.layout.output_file(index, ref.file)
             try:
@@ -109,7 +122,17 @@ class Claim:
                 if path.name in self.job.log.ops.listdir(path.parent):
                     raise  # there, but not visible yet
                 return f"{ref.file} is gone"
+            except OSError as error:
+                if error.errno not in NO_FILE:
+                    raise
+                return f"{ref.file} is no file"
         return ""
+
+    def _forged(self, index: int, attempt: int) -> bool:
+        """Whether somebody recorded a segment as done that another user holds; the server shows both as it likes."""
+        log = self.job.log
+        by = log.ops.look(log.layout.log / end_name(index, attempt)).uid
+        return by != os.geteuid() and by != log.ops.look(log.layout.log / claim_name(index, attempt)).uid
 
     def passing(self) -> bool:
         """For a segment: whether to let the source's pixels through, as its budget is spent and its job says so."""

@@ -99,6 +99,14 @@ class Job:
         """The source's own name, for people."""
         return self.file.name
 
+    def owner(self) -> int:
+        """The user whose job it is, as the file system shows it.
+
+        Raises:
+            OSError: There is no such job, or it cannot be told now.
+        """
+        return self._ops.look(self.layout.job_file).uid
+
     def request(self) -> bytes:
         """The request as submitted, JSON."""
         return msgspec.json.format(bytes(self.file.request), indent=-1)

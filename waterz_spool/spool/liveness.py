@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from waterz_spool.spool.atomic import BeatFile, FileOps, read_settled
+from waterz_spool.spool.atomic import NO_FILE, BeatFile, FileOps, read_settled
 from waterz_spool.spool.clock import Clock
 from waterz_spool.spool.formats import Beat, DamagedRecordError, SpoolSettings, WorkerRecord, decode
 from waterz_spool.spool.layout import SpoolLayout
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _LINE_BYTES = 320
 _READS = 3
-_NO_HEARTBEAT = (errno.ELOOP, errno.EINVAL, errno.EFBIG, errno.ENXIO, errno.EISDIR)  # something else has its name
+_NO_HEARTBEAT = (*NO_FILE, errno.EFBIG)  # something else has its name
 _CONFIRM_S = 1.0  # a lock that can be had is looked at again after so long
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

@@ -27,6 +27,7 @@ from waterz_spool.spool.jobs import Job
 from waterz_spool.spool.layout import FINAL, PREP, SEGMENT, Task, stage_of
 from waterz_spool.spool.liveness import Heart, Identity, Suspicion
 from waterz_spool.spool.outcomes import Outcomes
+from waterz_spool.spool.owners import Owners
 from waterz_spool.spool.presence import Presence
 from waterz_spool.spool.recovery import Recovery
 from waterz_spool.spool.root import Spool
@@ -65,8 +66,10 @@ class Session:
         info: What others may want to know of it (GPU, versions, Slurm ids): small JSON.
         clock: Instead of the spool's.
         threads: False leaves beating to the caller (`heart.beat`), for tests.
+        serve_group: Take jobs of other users, too.
 
     Attributes:
+        owners: Whose jobs are whose.
         trouble: What storage refuses at present.
         stopped: Whether this host claims nothing, see `Hosts`.
     """
@@ -83,6 +86,7 @@ class Session:
         info: dict[str, Any] | None = None,
         clock: Clock | None = None,
         threads: bool = True,
+        serve_group: bool = False,
     ) -> None:
         self.spool = spool
         self.clock = clock or spool.clock
@@ -107,8 +111,10 @@ class Session:
             spool, self.me, self.heart, self.trouble, clock=self.clock, tasks=self.tasks, info=info or {}
         )
         self._candidates = Candidates(self.tasks, self.me.host, spool.settings, self._random)
+        self.owners = Owners(spool.layout.heartbeat(self.wid), serve_group=serve_group)
         only = None if jobs is None else frozenset(jobs)
-        self._survey = Survey(spool, only, self.clock, refused=self.trouble.note, over=self._forget)
+        skip = self.owners.left_alone
+        self._survey = Survey(spool, only, self.clock, refused=self.trouble.note, over=self._forget, skip=skip)
         suspicion = Suspicion(spool.layout, spool.ops, spool.settings, self.clock, self.me)
         self._recovery = Recovery(spool, suspicion, self.me, self.clock)
         self._tokens: dict[str, TokenSet] = {}

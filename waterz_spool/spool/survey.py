@@ -27,6 +27,7 @@ class Survey:
         clock: Where time comes from.
         refused: Told what cannot be read.
         over: Told of each job that can never be work again: nothing of it needs to be kept.
+        skip: Whether a job is to be left alone; asked once of each.
 
     Attributes:
         snapshots: The jobs of the last look, as far as it went.
@@ -41,6 +42,7 @@ class Survey:
         *,
         refused: Callable[[OSError], None],
         over: Callable[[str], None],
+        skip: Callable[[Job], bool] = lambda job: False,
     ) -> None:
         self.snapshots: dict[str, tuple[Job, Snapshot]] = {}
         self.broken: dict[str, str] = {}
@@ -49,6 +51,8 @@ class Survey:
         self._clock = clock
         self._refused = refused
         self._tell_over = over
+        self._skip = skip
+        self._ours: set[str] = set()
         self._over: set[str] = set()  # published or cancelled: never work again
         self._failed: dict[str, list[int]] = {}  # grants seen when it had failed
         self._entries: dict[str, list[str]] = {}  # in active/, by job
@@ -97,7 +101,7 @@ class Survey:
     def _snapshot(self, job_id: str, repair: bool) -> Snapshot | None:
         job = self._spool.by_id(job_id)
         try:
-            if self._still_failed(job):
+            if self._still_failed(job) or self._left_alone(job):
                 return None
             snapshot = job.snapshot(repair=repair)
             state = snapshot.state()
@@ -119,6 +123,14 @@ class Survey:
         if state == "failed":
             self._failed[job_id] = snapshot.control.grants
         return snapshot
+
+    def _left_alone(self, job: Job) -> bool:
+        if job.id not in self._ours:
+            if self._skip(job):
+                self._over.add(job.id)
+                return True
+            self._ours.add(job.id)
+        return False
 
     def _still_failed(self, job: Job) -> bool:
         """A failed job lives on only by a new grant (or ends by cancel): one small listing tells."""

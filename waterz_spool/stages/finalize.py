@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from waterz_spool import media
+from waterz_spool.errors import TryAgainError
 from waterz_spool.records import JobResult, SegmentResult, mean_confidence
 from waterz_spool.spool import Claim, Job
 from waterz_spool.stages.payloads import plan_of
@@ -77,15 +78,43 @@ def finalize(claim: Claim, check: Callable[[], None]) -> tuple[Path, bytes] | No
     return out, msgspec.json.encode(result)
 
 
-def publish(job: Job) -> Path:
+def publish(job: Job, *, foreign: bool = False) -> Path:
     """Put the verified result where the user asked; safe to repeat.
+
+    Args:
+        job: The job.
+        foreign: It is another user's, who must not be able to write with our rights where only we may: then its
+            result goes only into a folder of that user or the spool's outbox, and replaces nothing.
 
     Returns:
         The path under which it appeared; not the one asked for if a different file lay there.
+
+    Raises:
+        TryAgainError: The result must be published by its own user.
     """
     request = decode_request(job.request())
     target = Path(request.output)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    path = job.publish(target, overwrite=request.config.output.overwrite)
+    overwrite = request.config.output.overwrite
+    if foreign:
+        _check_foreign(job, target, overwrite=overwrite)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    path = job.publish(target, overwrite=overwrite)
     log.info("published %s", path)
     return path
+
+
+def _check_foreign(job: Job, target: Path, *, overwrite: bool) -> None:
+    folder, outbox = target.parent.resolve(), job.path.parents[1].resolve() / "outbox"
+    if overwrite or (folder != outbox and folder.stat().st_uid != job.owner()):
+        raise TryAgainError(
+            "the result of another user's job is published by that user",
+            where=str(target),
+            todo=f"its user runs: waterz-spool finalize {job.id}",
+        )
+
+
+def names_code(job: Job) -> bool:
+    """Whether a job asks for files that run code when they are loaded: weights of its submitter's choice."""
+    request = decode_request(job.request())
+    return bool(request.config.detect.weights or request.weights_sha256)

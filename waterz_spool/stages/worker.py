@@ -220,7 +220,7 @@ class Worker:
             from waterz_spool.stages.finalize import publish
 
             try:
-                publish(job)
+                publish(job, foreign=self.session.owners.foreign(job))
             except (OSError, WaterzError) as error:
                 if self._unpublished.get(job.id) != str(error):  # once, not at every look
                     self._unpublished[job.id] = str(error)
