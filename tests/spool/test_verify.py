@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from spoolscene import Scene
 
-from waterz_spool.spool import Job
+from waterz_spool.spool import FileOps, Job, Spool
 from waterz_spool.spool.formats import CommitRecord, EndRecord, encode
 
 
@@ -112,3 +112,30 @@ def test_verify_changes_nothing_and_reads_again_each_time(scene: Scene) -> None:
     path.write_bytes(data)
     assert job.verify(deep=False) == []
     assert [found.code for found in job.verify()] == ["I4"]
+
+
+class RemembersAbsence(FileOps):
+    """An NFS client that looked for the result before it was there: until it lists the folder."""
+
+    def __init__(self) -> None:
+        self.listed: list[Path] = []
+
+    def listdir(self, folder: Path) -> list[str]:
+        self.listed.append(folder)
+        return super().listdir(folder)
+
+    def digest(self, path: Path) -> tuple[int, str]:
+        if path.parent.name == "out" and path.parent not in self.listed:
+            raise FileNotFoundError(path)
+        return super().digest(path)
+
+
+def test_a_remembered_absence_is_no_violation(scene: Scene) -> None:
+    scene.submit()
+    scene.drain(scene.session())
+    (scene.folder / "out").mkdir()
+    job = Spool.open(scene.spool.root, ops=RemembersAbsence()).by_id("job")
+    scene.spool.by_id("job").publish(scene.folder / "out" / "x.bin")
+    assert job.verify() == []
+    (scene.folder / "out" / "x.bin").unlink()
+    assert [found.code for found in job.verify()] == ["I3"]
