@@ -114,6 +114,8 @@ class Publisher:
                 self._ops.link(result, part)
             except OSError as error:  # EEXIST under a name of our own: the link was made, its answer lost
                 if error.errno != errno.EEXIST:
+                    with contextlib.suppress(OSError):  # here, too, it may be there
+                        self._ops.unlink(part)
                     self._ops.copy(result, part)
                     self._ops.copy_mode(result, part)  # as a link would have, not as files of the spool
                     hit("publish_copied")
