@@ -104,3 +104,23 @@ def test_samples_are_spread_over_the_whole_video_in_bounded_memory(count):
     kept = sampler.frames()
     assert len(kept) == min(count, FRAMES) or (count > FRAMES and len(kept) == FRAMES)
     assert kept[0][0, 0] == 0
+
+
+@pytest.mark.parametrize(("scale", "thick"), [(0.7, 2), (1.7, 3)], ids=["small", "large"])
+def test_all_states_of_a_changing_text_are_masked(scale, thick):
+    def text(second):
+        picture = np.zeros(SIZE[::-1], np.uint8)
+        words = f"14:{second // 60:02}:{second % 60:02}"
+        cv2.putText(picture, words, (20, 165), cv2.FONT_HERSHEY_DUPLEX, scale, 255, thick, cv2.LINE_AA)
+        return picture / np.float32(255)
+
+    shots = scene(110)
+    frames = (shots + shots[::-1]) * 2
+    alphas = [text(207 + t // 25) for t in range(len(frames))]
+    found = look([np.rint(f * (1 - a) + 250 * a).astype(np.uint8) for f, a in zip(frames, alphas, strict=True)])
+    mask = cv2.dilate(found.mask, np.ones((7, 7), np.uint8)) > 0
+    assert min(mask[a > 0.02].mean() for a in alphas) > 0.99
+
+
+def test_a_soft_scene_that_creeps_is_no_overlay():
+    assert look(scene(80, pan=0.3)).overlays == ()
