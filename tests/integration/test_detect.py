@@ -100,7 +100,7 @@ def test_review_stops_before_segments_until_resume(clip, video, cli, tmp_path):
     spool = ("--spool", "spool")
     job = cli(*spool, "submit", video, "--review", *FAST).stdout.strip()
     worker = cli(*spool, "worker", "--idle-timeout", "1", background=True)
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=150)
     (state,) = as_json(cli(*spool, "--json", "status"))
     assert state["state"] == "paused"
     assert not list((tmp_path / "spool" / "jobs" / job / "segments").glob("*/job.json"))

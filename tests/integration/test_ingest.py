@@ -50,6 +50,12 @@ def files(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
+def known_by(path):
+    """What makes it the same file and so the same job."""
+    facts = path.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
 def ranges(server):
     return [(headers.get("Range"), headers.get("If-Range")) for _, headers in server.asked]
 
@@ -66,16 +72,16 @@ def test_a_video_arrives_with_its_name_and_nothing_personal_is_sent(data, tmp_pa
 def test_fetched_again_an_unchanged_file_stays_as_it_is(data, other, tmp_path):
     with serving(good(data), good(data), good(other, '"two"')) as server:
         first = get(server, tmp_path)
-        facts = first.stat()
-        assert get(server, tmp_path).stat() == facts
+        facts = known_by(first)
+        assert known_by(get(server, tmp_path)) == facts
         assert get(server, tmp_path).read_bytes() == other
         assert files(tmp_path) == [".mark", "clip.mp4"]
 
 
 def test_without_a_version_the_same_bytes_are_the_same_file(data, tmp_path):
     with serving(whole(data)) as server:
-        facts = get(server, tmp_path).stat()
-        assert get(server, tmp_path).stat() == facts
+        facts = known_by(get(server, tmp_path))
+        assert known_by(get(server, tmp_path)) == facts
         assert files(tmp_path) == [".mark", "clip.mp4"]
 
 
