@@ -47,7 +47,7 @@ def status_command(settings: Settings, job: str | None, segments: bool) -> None:
         settings.emit(data if len(data) > 1 else data[0], text)
     else:
         rows = [] if settings.as_json else [status.row(each, state) for each, state in found]
-        data = [{**status.summary(each), **({"troubles": wrong} if wrong else {})} for each, _ in found]
+        data = [{**status.summary(each, state), **({"troubles": wrong} if wrong else {})} for each, state in found]
         pages = [f"look at {page}" for each, state in found if (page := status.review_page(each, state))]
         settings.emit(data, "\n".join([status.table(status.JOB_COLUMNS, rows), *pages, *wrong]))
 

@@ -176,10 +176,10 @@ def _worker(job: Job, task: TaskState) -> dict[str, str] | None:
     return {"task": str(task.task), "host": owner.host, "slurm": owner.slurm} if owner else None
 
 
-def summary(job: Job) -> dict[str, Any]:
-    """A job as plain data for --json."""
-    state = job.state()
-    record = job.published()
+def summary(job: Job, state: JobState | None = None) -> dict[str, Any]:
+    """A job as plain data for --json; its state may be known already (a listing of a long job takes time)."""
+    state = state or job.state()
+    record = job.published() if state.published else None
     running = [task for task in state.tasks if task.kind == "running"]
     data: dict[str, Any] = {
         "job": job.id,

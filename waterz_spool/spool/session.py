@@ -236,7 +236,7 @@ class Session:
         notice_s = self._recovery.notice_s()
         if notice_s is not None:
             base_s = min(base_s, notice_s)
-        self._idle_s = base_s * (0.75 + self._random.random() / 2)
+        self._idle_s = base_s * (0.75 + self._random.random() / 4)
 
     def _holding(self) -> bool:
         """Whether to claim nothing: for want of space, or because the spool is paused (asked at most once a poll)."""

@@ -86,9 +86,11 @@ class Soak:
     outcomes: Counter[str] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
     judged: set[str] = field(default_factory=set)
+    results: set[str] = field(default_factory=set)
     submitted: int = 0
     cleaned: int = 0
     reference: str = ""
+    left: str = ""
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -169,10 +171,9 @@ class Soak:
         self.outcomes.update(kind for task in kinds.values() for kind in task)
         self.wrong += [f"{job.id}: {task} {held}" for task, held in kinds.items() if held.count("done") != 1]
         published = job.published()
-        path = Path(published.path)
-        if hashlib.sha256(path.read_bytes()).hexdigest() != self.reference:
-            self.wrong.append(f"{job.id}: other bytes in {path.name}")
-        path.unlink()
+        self.results.add(Path(published.path).name)
+        if hashlib.sha256(Path(published.path).read_bytes()).hexdigest() != self.reference:
+            self.wrong.append(f"{job.id}: other bytes in {published.path}")
 
     def clean(self, older_than_s: float) -> None:
         self.cleaned += len(self.records.clean(older_than_s=older_than_s, dry_run=False))
@@ -234,8 +235,13 @@ class Soak:
 
     def look_for_leaks(self) -> None:
         self.wrong += [f"process {line}" for line in self.processes()]
-        self.wrong += [f"temporary file {path}" for path in self.temp.rglob("*")]
-        self.wrong += [f"left beside the results: {path.name}" for path in self.out.iterdir()]
+        left = sorted(path.name for path in self.temp.iterdir())
+        if len(left) > self.blows["kill"]:  # one that is killed cannot tidy up
+            self.wrong.append(f"temporary files: {left}")
+        self.left = f"{len(left)} temporary folders of killed workers"
+        self.wrong += [f"beside the results: {p.name}" for p in self.out.iterdir() if p.name not in self.results]
+        if len(self.results) != self.submitted:
+            self.wrong.append(f"{self.submitted} videos, {len(self.results)} results")
         workers = list((self.records.root / "workers").iterdir())
         beating = [path.name for path in workers if path.suffix == ".hb"]
         if len(beating) > self.blows["kill"]:
@@ -282,7 +288,7 @@ class Soak:
         """What happened, in a few lines."""
         lines = [
             f"{self.seconds / 60:.1f} minutes: {len(self.judged)} jobs done, {dict(self.blows)} blows, "
-            f"outcomes {dict(self.outcomes)}, {self.cleaned} things cleaned away"
+            f"outcomes {dict(self.outcomes)}, {self.cleaned} things cleaned away, {self.left}"
         ]
         parts = max(len(self.samples) // 6, 1)
         for start in range(0, len(self.samples), parts):
