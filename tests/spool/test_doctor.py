@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,16 @@ def test_one_who_comes_alone_goes_with_a_clear_word(tmp_path: Path) -> None:
     (given,) = together(tmp_path, lambda side: None, FileOps(), limit_s=0.3)
     assert "no other doctor came" in str(given)
     assert list((tmp_path / "doctor").iterdir()) == []
+
+
+def test_what_killed_doctors_left_is_cleared_after_a_day(tmp_path: Path) -> None:
+    for name, age_s in (("old", 90_000), ("young", 80_000)):
+        folder = tmp_path / "doctor" / name
+        folder.mkdir(parents=True)
+        (folder / "a.box").touch()
+        os.utime(folder, times=(1, time.time() - age_s))
+    together(tmp_path, lambda side: None, FileOps(), limit_s=0.1)
+    assert [path.name for path in (tmp_path / "doctor").iterdir()] == ["young"]
 
 
 def examine(side: Side) -> tuple[Found, Found]:

@@ -25,6 +25,7 @@ from waterz_spool.spool.clock import Clock, Tokens
 BOX_BYTES = 4096
 POLL_S = 0.05
 _DOUBTS = 50
+_LEFT_S = 86400.0
 TALK_S = 60.0  # the longest silence of the other side
 
 
@@ -151,6 +152,7 @@ class Meeting:
         self._ops.mkdir(self._folder)
         end = self._clock.monotonic() + limit_s
         mine: Side = self._lay()
+        self._sweep(mine.say())
         met: Side | None = None
         try:
             while met is None and self._clock.monotonic() < end:
@@ -172,6 +174,13 @@ class Meeting:
             where=str(self._folder),
             todo="start `waterz-spool doctor --two-node` with the same folder on two hosts at about the same time",
         )
+
+    def _sweep(self, now_s: float) -> None:
+        """Clear away what doctors left that were killed, by the server's own times."""
+        for name in self._ops.listdir(self._folder):
+            with contextlib.suppress(OSError):
+                if now_s - self._ops.look(self._folder / name).mtime_s > _LEFT_S:
+                    self._ops.remove_tree(self._folder / name)
 
     def _side(self, name: str, seat: str) -> Side:
         return Side(self._folder / name, seat, self._ops, self._clock, who=self._tokens(), pause=self._pause)
