@@ -11,7 +11,7 @@ import pytest
 from spoolscene import Scene
 
 from waterz_spool.errors import InputError, JobFailedError, UsageError
-from waterz_spool.spool import FileOps, Session, failpoints
+from waterz_spool.spool import DamagedRecordError, FileOps, Session, failpoints
 from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 
 
@@ -207,3 +207,105 @@ def test_control_waits_for_what_it_cannot_see_yet(scene: Scene, ops: FaultyOps) 
     ops.use([fault("read", "ENOENT", path="*/grant.1")])
     scene.spool._jobs.clear()
     assert scene.spool.by_id("job").control.grants(job.control.scan()) == []
+
+
+# ---- what final and segments find
+
+
+def done_segments(scene: Scene, job_id: str = "job"):
+    """A claim of final of a job of one segment, and the segment's output."""
+    job = scene.prepared(1, job_id=job_id)
+    scene.drain(scene.session(tasks=["segment"], jobs=[job_id]), 1)
+    claim = scene.session(tasks=["final"], jobs=[job_id]).next()
+    assert claim is not None
+    (out,) = job.layout.segment(0).glob("out.*")
+    return claim, out
+
+
+def test_an_output_that_is_gone_is_made_again(scene: Scene) -> None:
+    claim, out = done_segments(scene)
+    out.unlink()
+    assert claim.checked_results() is None
+    assert claim.job.log.end("final", 1).why.endswith("is gone")  # type: ignore[union-attr]
+
+
+def test_an_output_that_is_no_file_is_made_again(scene: Scene) -> None:
+    claim, out = done_segments(scene)
+    out.unlink()
+    out.mkdir()
+    assert claim.checked_results() is None
+    assert claim.job.log.end("final", 1).why.endswith("is no file")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("number", ["ENOENT", "EIO"])
+def test_an_output_that_cannot_be_read_now_says_nothing(scene: Scene, ops: FaultyOps, number: str) -> None:
+    claim, _ = done_segments(scene)
+    ops.use([fault("digest", number)])
+    with pytest.raises(OSError) as caught:
+        claim.checked_results()
+    assert caught.value.errno == getattr(errno, number)
+    ops.use(())
+    assert claim.checked_results() is not None
+
+
+def test_inputs_of_a_segment_are_checked(scene: Scene, ops: FaultyOps) -> None:
+    job = scene.submit()
+    prep = scene.session(tasks=["prep"]).next()
+    assert prep is not None
+    path = prep.segment_input(0, "frames", ".mkv")
+    path.write_bytes(b"frames")
+    ref = prep.sealed(path)
+    job.put_plan(b"{}", 1)
+    job.put_segment(0, b"{}")
+    prep.done()
+    claim = scene.session().next()
+    assert claim is not None
+    assert claim.opened_input(ref) == path
+    path.write_bytes(b"rotten")
+    with pytest.raises(DamagedRecordError, match="input is damaged"):
+        claim.opened_input(ref)
+    scene.spool._jobs.clear()
+    ops.use([fault("read", "ENOENT", path="*/00000.0")])
+    with pytest.raises(FileNotFoundError, match="not visible yet"):
+        claim.payload()
+
+
+def test_outcomes_that_are_not_visible_yet_are_no_results(scene: Scene, ops: FaultyOps) -> None:
+    claim, _ = done_segments(scene)
+    claim.job.log._ends.clear()
+    ops.use([fault("read", "ENOENT", path="*/00000.1.end")])
+    with pytest.raises(FileNotFoundError, match="not visible yet"):
+        claim.results()
+
+
+def test_a_restarted_slurm_job_ends_what_its_earlier_run_held(scene: Scene) -> None:
+    job = scene.prepared(1)
+    assert scene.session(slurm="cluster/7.0").next() is not None
+    again = scene.session(slurm="cluster/7.1")
+    for _ in range(30):
+        if again.next() is not None:
+            break
+        scene.pass_time(0.2, alive=(again,))
+    assert scene.clock.now < 1010  # no lease was waited for
+    assert job.state().tasks[1].lost == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [
+        ((100 * 2**20, 10**6, 10**6), ["ok", "ok"]),
+        ((2**18, 10**6, 5000), ["warn", "warn"]),
+        ((1, 10**6, 5), ["fail", "fail"]),
+        ((100 * 2**20, 0, 0), ["ok", "ok"]),
+    ],
+    ids=["plenty", "little", "none", "no inodes"],
+)
+def test_room_is_judged(monkeypatch, tmp_path: Path, room: tuple[int, int, int], words: list[str]) -> None:
+    from types import SimpleNamespace
+
+    from waterz_spool.spool.probe import probe_space
+
+    bytes_, files, free = room
+    facts = SimpleNamespace(f_bavail=bytes_, f_frsize=4096, f_files=files, f_favail=free)
+    monkeypatch.setattr(os, "statvfs", lambda path: facts)
+    assert [check.state for check in probe_space(tmp_path)] == words
