@@ -263,7 +263,9 @@ def _candidates(evidence: _Evidence, share: Image) -> tuple[Mask, list[Rejected]
         rejected.append(Rejected(_boxes(taken)[0], _STATIC))
         return np.zeros_like(taken), rejected
     scene = evidence.busy & (cv2.dilate(taken, disc(NEAR_PX)) == 0)
-    return with_changing_text(taken, share, scene_share=float(share[scene].mean()) if scene.any() else 1.0), rejected
+    return with_changing_text(
+        taken, share, scene_share=float(np.quantile(share[scene], 0.97)) if scene.any() else 1.0
+    ), rejected
 
 
 def _own_pixels(area: Mask, share: Image, activity: Image, *, around: float, box: Box) -> Mask:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from waterz_spool.detect.shapes import Image, Mask, closed, disc, trimmed
 from waterz_spool.records import Box
 
-MIN_SHARE = 0.12  # of the short windows: a pixel used by a few of ten digits
-ABOVE_SCENE = 3.0  # times the scene's own share
-MAX_SCENE_SHARE = 0.2  # of the scene: beyond, nothing can be told from it
+MIN_SHARE = 0.15  # of the short windows: a pixel used by a few of ten digits
+MAX_SCENE_SHARE = 0.5  # of nearly all edges of the scene: beyond, nothing can be told from it
 HALO_PX = 3  # around what stays: its own edges, seen a little outside
-REACH = 1.0  # of an overlay's height: text farther away is not its own
+REACH = 0.5  # of an overlay's height: text farther away is not its own
+MOST_WIDTH = 2.0  # of its height: wider is no digit, but an edge along which the camera moves
 LEAST_HEIGHT = 0.4  # of an overlay's: lower is no digit
 
 
@@ -27,11 +27,11 @@ def with_changing_text(taken: Mask, share: Image, *, scene_share: float) -> Mask
     Args:
         taken: Overlays that stay, 0 and 1.
         share: In which share of short windows each pixel's edge persists, 0 to 1, [H, W].
-        scene_share: Mean share of the scene's edges.
+        scene_share: Of nearly all of the scene's edges.
     """
     if scene_share > MAX_SCENE_SHARE:
         return taken
-    often = (share >= max(MIN_SHARE, ABOVE_SCENE * scene_share)) & (cv2.dilate(taken, disc(HALO_PX)) == 0)
+    often = (share > max(MIN_SHARE, scene_share)) & (cv2.dilate(taken, disc(HALO_PX)) == 0)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed(often), connectivity=8)
     parts = {label: box_of(stats[label]) for label in range(1, count)}
     own: list[int] = []
@@ -47,7 +47,9 @@ def _beside(overlay: Box, parts: dict[int, Box]) -> list[int]:
     line = {
         label: (left, right)
         for label, (left, top, right, bottom) in parts.items()
-        if top >= y0 - height // 4 and bottom <= y1 + height // 4 and bottom - top >= LEAST_HEIGHT * height
+        if top >= y0 - height // 4
+        and bottom <= y1 + height // 4
+        and bottom - top >= max(LEAST_HEIGHT * height, (right - left) / MOST_WIDTH)
     }
     own: list[int] = []
     while near := [k for k, (a, b) in line.items() if a <= x1 + REACH * height and b >= x0 - REACH * height]:
