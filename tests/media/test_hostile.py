@@ -8,10 +8,12 @@ import socket
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import cv2
 import numpy as np
 import pytest
 
@@ -21,11 +23,13 @@ from waterz_spool.errors import InputError, VerificationError
 from waterz_spool.media import decoding
 from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.packets import open_segment
+from waterz_spool.stages.overlays import PICTURES, read_picture
 
 pytestmark = pytest.mark.timeout(60)
 
 LOOK = """
 import sys
+import zlib
 from pathlib import Path
 from waterz_spool import media
 from waterz_spool.errors import InputError
@@ -217,3 +221,34 @@ def test_a_full_disk_is_noticed_at_the_last_byte(tmp_path: Path) -> None:
     file._file.write(b"x")
     with pytest.raises(OSError, match="No space"):
         file.close()
+
+
+def png(width: int, height: int, packed: bytes) -> bytes:
+    """A gray picture of one bit per pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def test_a_mask_of_a_thousand_megapixels_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    packer = zlib.compressobj(9)
+    row = b"\0" + b"\xff" * 3750
+    path.write_bytes(png(30_000, 30_000, b"".join(packer.compress(row) for _ in range(30_000)) + packer.flush()))
+    assert path.stat().st_size < 1 << 20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match="100 megapixels"):
+        read_picture(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
+
+
+@pytest.mark.parametrize("suffix", sorted(PICTURES))
+def test_usual_mask_pictures_are_read(suffix: str, tmp_path: Path) -> None:
+    picture = np.zeros((48, 64), np.uint8)
+    picture[8:16, 8:24] = 255
+    path = tmp_path / f"mask{suffix}"
+    assert cv2.imwrite(str(path), picture)
+    assert read_picture(path)[10, 10] == 255

@@ -22,6 +22,7 @@ _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,h264,hevc,m4v,ivf,obu,av1,yuv4mpegpipe,"
     "dv,gif,apng,rm,wtv,gxf,mpegtsraw,vc1,mjpeg,lavf"
 )
+_PICTURES = "png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe,pgm_pipe,pbm_pipe,ppm_pipe"
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 MAX_PIXELS = 100_000_000
 """Of a picture; what claims more is not decoded, because memory could not hold a few of them."""
@@ -65,6 +66,26 @@ def open_file(path: Path, form: str | None = None) -> InputContainer:
         if stream.codec_context is not None:
             stream.codec_context.options = dict(limits)
     return container
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a picture file that would need too much memory, from its header alone.
+
+    Raises:
+        InputError: It is larger than MAX_PIXELS, or none of the usual kinds.
+    """
+    refusal = InputError(
+        "the picture cannot be read, or is larger than 100 megapixels", where=str(path), todo="give a PNG"
+    )
+    kinds = {**_OPTIONS, "format_whitelist": _PICTURES}
+    limits = {"max_pixels": str(MAX_PIXELS)}
+    try:
+        with av.open(str(Path(path).absolute()), "r", options=limits, container_options=kinds) as container:
+            stream = next(iter(container.streams.video), None)
+            if stream is None or not 0 < stream.width * stream.height <= MAX_PIXELS:
+                raise refusal
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise refusal from error
 
 
 def not_a_video(path: Path) -> InputError:

@@ -18,6 +18,7 @@ from waterz_spool import media
 from waterz_spool.detect import patches
 from waterz_spool.detect.masks import Linker, Mask
 from waterz_spool.errors import InputError, UsageError
+from waterz_spool.media.source import check_picture
 from waterz_spool.records import Box, MaskPatch, OverlayTrack, VideoInfo
 from waterz_spool.stages.request import DisplayBox
 
@@ -199,6 +200,8 @@ def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
     Raises:
         InputError: Unreadable, or it masks nothing.
     """
+    if path.is_file():
+        check_picture(path)
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
     if picture is None:
         raise InputError(

@@ -5,6 +5,7 @@ Others can write there: what steers memory, loops, file names and encoders is ch
 
 from __future__ import annotations
 
+import struct
 from typing import TypeVar
 
 import msgspec
@@ -20,6 +21,8 @@ from waterz_spool.spool.layout import check_file_name
 
 MAX_CLIP_BYTES = 64 << 30
 """Decoded frames of one crop; ``plan.clip_mib`` allows no more."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 T = TypeVar("T", Plan, SegmentJob)
 
@@ -74,6 +77,9 @@ def _check_video(info: VideoInfo) -> None:
 
 def _check_plan(plan: Plan) -> None:
     _expect(0 < len(plan.pts) <= MAX_FRAMES, f"{len(plan.pts)} frames")
+    for patch in plan.patches:
+        size = struct.unpack(">II", patch.png[16:24].ljust(8, b"\0"))
+        _expect(patch.png[:8] == _PNG and size[0] * size[1] <= MAX_PIXELS, f"a mask of {size[0]}x{size[1]}")
     at = 0
     for index, segment in enumerate(plan.segments):
         _expect((segment.index, segment.start) == (index, at), f"segment {index} does not follow the one before it")
