@@ -13,7 +13,7 @@ from tests.infra.sharedfs.clients import SharedFolder, Sshfs
 from tests.infra.sharedfs.conftest import available
 from waterz_spool.spool import Spool, SpoolSettings
 
-pytestmark = pytest.mark.sharedfs
+pytestmark = [pytest.mark.sharedfs, pytest.mark.timeout(600)]
 PROGRAM = (sys.executable, "-m", "waterz_spool")
 HERE = {"PYTHONPATH": str(Path(__file__).parents[3])}
 EXPECTED = {"nfs": ("ok", "shared"), "sshfs": ("warn", "off"), "nfsish": ("warn", "off")}
