@@ -214,6 +214,7 @@ class Soak:
                 self.strike()
                 strike_at = time.monotonic() + self.random.uniform(0.5, 1.5) * self.blow_every_s
             if time.monotonic() > clean_at:
+                self.unfinished()  # a blow may have taken long: judge what would go
                 self.clean(GOES_S)
                 clean_at = time.monotonic() + GOES_S
             time.sleep(1.0)
@@ -257,7 +258,7 @@ class Soak:
         """Compare the last quarter of the survivor's samples with the second: the first is for warming up."""
         quarter = len(self.samples) // 4
         early, late = self.samples[quarter : 2 * quarter], self.samples[-quarter:]
-        if quarter < 20:
+        if quarter < 60:  # too short to tell work from growth
             return []
         wrong = []
         for name in ("files", "threads"):
