@@ -21,6 +21,7 @@ WINDOW_TOKENS = WINDOW[0] * WINDOW[1]
 POOL = 4
 SHIFTS = ((-3, -5), (-3, 5), (3, -5), (3, 5))  # half a window, rounded up, to the four diagonals
 ROLLED_TOKENS = 148  # of 4*45, those not already in the window
+GATHERED_BYTES = {"cpu": 16 << 20, "gpu": 512 << 20}  # keys gathered at a time; a GPU wants large batches
 
 
 class AttentionPlan(NamedTuple):
@@ -113,26 +114,39 @@ class SparseWindowAttention(nn.Module):
         if len(plan.free):
             out[:, plan.free] = _attend_alone(*(x[:queries, plan.free] for x in (q, k, v)))
         if len(plan.masked):
-            pooled = self._pooled(z[parity::2])
-            keys = self._gather(k[parity::2], plan, pooled[0])
-            values = self._gather(v[parity::2], plan, pooled[1])
-            out[:, plan.masked] = _attend_across(q[:, plan.masked], keys, values)
+            self._attend_masked(out, (z[parity::2], q, k[parity::2], v[parity::2]), plan)
         return from_windows(self.proj(out), plan.padded)[:, :rows, :columns]
+
+    def _attend_masked(self, out: Tensor, zqkv: tuple[Tensor, Tensor, Tensor, Tensor], plan: AttentionPlan) -> None:
+        """Fill in the windows that touch the hole, a few at a time: what they attend to is many times what they are."""
+        z, q, k, v = zqkv
+        pooled = self._pooled(z)
+        for some in plan.masked.split(_together(k, pooled[0])):
+            keys = self._gather(k, plan.padded, some, pooled[0])
+            values = self._gather(v, plan.padded, some, pooled[1])
+            out[:, some] = _attend_across(q[:, some], keys, values)
 
     def _pooled(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [S,P,512] of the pooled tokens of frames [S,rows,columns,512]."""
         tokens = self.pool_layer(z.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
         return self.key(tokens), self.value(tokens)
 
-    def _gather(self, x: Tensor, plan: AttentionPlan, pooled: Tensor) -> Tensor:
-        """Own, rolled and pooled entries of each masked window: [M,S*(45+148+P),512] from x [S,windows,45,512]."""
-        slots = rolled_positions(plan.padded).to(x.device)[plan.masked]
+    def _gather(self, x: Tensor, padded: tuple[int, int], some: Tensor, pooled: Tensor) -> Tensor:
+        """Own, rolled and pooled entries of M windows: [M,S*(45+148+P),512] from x [S,windows,45,512]."""
+        slots = rolled_positions(padded).to(x.device)[some]
         slots = slots[:, self.valid_ind_rolled]  # (M, 148)
-        own = x[:, plan.masked]  # (S, M, 45, 512)
+        own = x[:, some]  # (S, M, 45, 512)
         rolled = x.flatten(1, 2)[:, slots]  # (S, M, 148, 512)
-        shared = pooled[:, None].expand(-1, len(plan.masked), -1, -1)  # (S, M, P, 512)
+        shared = pooled[:, None].expand(-1, len(some), -1, -1)  # (S, M, P, 512)
         entries = torch.cat((own, rolled, shared), dim=2)
         return entries.transpose(0, 1).flatten(1, 2)  # frame slow, entry fast
+
+
+def _together(keys: Tensor, pooled: Tensor) -> int:
+    """How many windows may gather what they attend to at once; keys [S,windows,45,512], pooled [S,P,512]."""
+    entries = len(keys) * (WINDOW_TOKENS + ROLLED_TOKENS + pooled.shape[1])
+    limit = GATHERED_BYTES["cpu" if keys.device.type == "cpu" else "gpu"]
+    return max(1, limit // (entries * DIM * keys.element_size()))
 
 
 def _attend_alone(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from contextlib import AbstractContextManager, nullcontext
 
@@ -39,3 +40,14 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype is torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype)
+
+
+def give_back_memory() -> None:
+    """Return freed host memory to the system, where the C library can (glibc).
+
+    Tensors of a few MiB come and go by the hundred between those that stay, and glibc keeps the holes: without this,
+    240x432 px took 200 MiB more on a clip of 100 frames than on one of 40.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
