@@ -22,7 +22,6 @@ from waterz_spool.detect.base import Detection, Findings, Found, Luma, Rejected,
 from waterz_spool.detect.follow import Follower, standing
 from waterz_spool.detect.jumps import BLOCKS, JumpWatch
 from waterz_spool.detect.shapes import Image, Mask, closed, disc, filled, plate, trimmed
-from waterz_spool.detect.texts import with_changing_text
 from waterz_spool.detect.windows import BLOCK, Shares, Windows, eight_bits, small
 from waterz_spool.records import Box, MaskPatch
 
@@ -263,10 +262,7 @@ def _candidates(evidence: _Evidence, share: Image) -> tuple[Mask, list[Rejected]
     if taken.any() and _scene_is_static(evidence, taken):
         rejected.append(Rejected(_boxes(taken)[0], _STATIC))
         return np.zeros_like(taken), rejected
-    scene = evidence.busy & (cv2.dilate(taken, disc(NEAR_PX)) == 0)
-    return with_changing_text(
-        taken, share, scene_share=float(np.quantile(share[scene], 0.97)) if scene.any() else 1.0
-    ), rejected
+    return taken, rejected
 
 
 def _own_pixels(area: Mask, share: Image, activity: Image, *, around: float, box: Box) -> Mask:
