@@ -79,13 +79,13 @@ def read_tracks(path: Path) -> TracksFile:
     for number, each in enumerate(raw if isinstance(raw, list) else []):
         try:
             track = msgspec.convert(each, TrackLine)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a surrogate pair is no text
             raise _bad(path, _line_of(text, number), str(error)) from error
         if why := _impossible(track, tree):
             raise _bad(path, _line_of(text, number), why)
     try:
         found = msgspec.convert(tree, TracksFile)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a surrogate pair is no text
         raise _bad(path, 1, str(error)) from error
     if found.schema != SCHEMA:
         raise _bad(path, 1, f"schema {found.schema}, not {SCHEMA}")
