@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from unittest import mock
 
@@ -12,7 +13,7 @@ from spoolscene import Scene
 from spoolsim import SimOps
 from test_simulation import SpoolMachine
 
-from waterz_spool.spool import Claim, Session
+from waterz_spool.spool import Claim, FileOps, Session
 from waterz_spool.spool.joblog import JobLog
 from waterz_spool.spool.recovery import Recovery
 from waterz_spool.spool.snapshot import Snapshot
@@ -66,7 +67,6 @@ ORIGINAL_CLAIMABLE = Snapshot.claimable
 MUTANTS = {
     "outcome replaced": [(SimOps, "link", link_that_replaces)],
     "claim stolen without outcome": [(Snapshot, "claimable", claims_without_outcome)],
-    "no adoption": [(Session, "_adopt", lambda self: None)],
     "no revocation": [(Recovery, "revoke_stale", lambda self, snapshots, wait_s: False)],
     "final before all are done": [(Snapshot, "complete", done_by_marker)],
     "damage not noticed": [(Claim, "_unsound", lambda self, index, end: "")],
@@ -91,6 +91,40 @@ def test_a_shared_output_name_is_caught(scene: Scene) -> None:
     assert late_write("sound") == []
     with mock.patch.object(Claim, "output", one_name_for_all), mock.patch.object(Claim, "_own", no_name_check):
         assert late_write("mutant") == ["I4"]
+
+
+def test_a_claim_that_is_never_adopted_is_caught(scene: Scene) -> None:
+    """Directed: the link is done, its answer lost, and the name not readable at once. The model has this, too."""
+
+    def found_again(job_id: str) -> bool:
+        job = scene.prepared(1, job_id=job_id)
+        ops = Forgetful()
+        session = scene.session(jobs=[job_id], ops=ops)
+        assert session.next() is None
+        ops.lost = False
+        claims = [session.next() for _ in range(5)]
+        assert job.snapshot().kind(0) == "running"
+        return any(claims)
+
+    assert found_again("sound")
+    with mock.patch.object(Session, "_adopt", lambda self: None):
+        assert not found_again("mutant")
+
+
+class Forgetful(FileOps):
+    """Loses the answer to links of claims, and remembers their absence."""
+
+    lost = True
+
+    def link(self, source: Path, target: Path) -> None:
+        super().link(source, target)
+        if self.lost and target.name == "00000.1":
+            raise OSError(errno.EIO, "no answer", str(target))
+
+    def read(self, path: Path, cap_bytes: int) -> bytes:
+        if self.lost and path.name == "00000.1":
+            raise FileNotFoundError(errno.ENOENT, "remembered absence", str(path))
+        return super().read(path, cap_bytes)
 
 
 @pytest.mark.slow
