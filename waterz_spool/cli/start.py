@@ -183,7 +183,7 @@ def _run_one(
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
     from waterz_spool.report.status import summary
-    from waterz_spool.stages.request import decode_request
+    from waterz_spool.stages.request import output_path
 
     if config.restore.engine == "propainter":
         from waterz_spool.restore.propainter import require_weights
@@ -192,20 +192,22 @@ def _run_one(
     shared = settings.chosen_spool()
     spool = open_or_create(shared or private_spool(), config)
     path, order = as_file(video, order, spool, config, progress=Progress(terminal=on_terminal()))
+    mine, named = shared is None and not keep, order.output or config.output.template
+    output = output_path(path, named, base=Path.cwd() if order.output else None)
     job = submit(spool, path, order, config, base=Path.cwd())
     if spool.paused:
         raise UsageError("the whole spool is paused", where=str(spool.root), todo="waterz-spool resume")
-    if job.state().paused:
-        job.resume()
     gpus = visible_gpus() if config.restore.engine in ("auto", "propainter") else ()
     count = config.worker.workers or len(gpus) or default_workers()
     threads = config.worker.restore_threads or default_threads(count)
     workers = LocalWorkers(
         spool.root, [job.id], count=count, threads=threads, gpus=gpus, config_file=settings.config_file
     )
-    done, mine = _done(job), shared is None and not keep
-    output = decode_request(job.request()).output
+    done = 0
     try:
+        if job.state().paused:
+            job.resume()
+        done = _done(job)
         with _interruptible():
             run_local(job, workers, Progress(terminal=on_terminal()))
         printed = summary(job), f"{result_path(job)}"
@@ -214,8 +216,8 @@ def _run_one(
             _come_back(stop, useful=_done(job) > done)
         raise
     except FileNotFoundError:
-        if mine and Path(output).exists():  # the same command at the same time was first, and has tidied up
-            return {"job": job.id, "output": output}, output
+        if mine and output.exists():  # the same command at the same time was first, and has tidied up
+            return {"job": job.id, "output": str(output)}, str(output)
         raise
     except (UsageError, NoOverlayError, InputError):
         if mine:  # no further attempt can succeed: leave no copy of the source behind
