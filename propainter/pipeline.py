@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from propainter import deform
-from propainter.device import pick_device, pick_dtype
+from propainter.device import map_large_tensors, pick_device, pick_dtype
 from propainter.effort import Effort, Ladder
 from propainter.errors import InputError
 from propainter.masks import dilate
@@ -49,6 +49,7 @@ class Inpainter:
         self.device = device
         self.dtype = dtype
         _channels_last(models)
+        map_large_tensors()
 
     @classmethod
     def load(

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from propainter.device import give_back_memory
 from propainter.effort import Effort, Ladder
 from propainter.flow_completion import complete_bidirectional
 from propainter.generator import shrink_flows, shrink_masks
@@ -167,7 +166,6 @@ class Shot:
                 self.data.small_masks[t] = self._small_masks(t)
             self.updated = stop
             _drop_before(self.data.completed, stop - PIXEL_CONTEXT)
-            give_back_memory()
 
     def _small_masks(self, t: int) -> Tensor:
         hole = torch.from_numpy(self.data.holes[t]).float()[None, None]
@@ -275,7 +273,6 @@ class Shot:
         chunk = min(self.updated - PIXEL_CONTEXT, self.completed - FLOW_CONTEXT)
         _drop_before(self.data.frames, min(far, local, chunk, self.given))
         _drop_before(self.data.holes, min(far, local, chunk, self.given))
-        give_back_memory()
 
 
 def window_weight(distance: int, *, between: bool) -> float:
