@@ -8,6 +8,7 @@ folder beside it that does not go through any shared file system.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -226,3 +227,12 @@ class Storm:
         """What workers said before they died of themselves."""
         path = self.side / "errors"
         return path.read_text() if path.exists() else ""
+
+
+def outcomes(log: Path) -> dict[str, list[dict[str, object]]]:
+    """All outcomes by task, read from the files."""
+    found: dict[str, list[dict[str, object]]] = {}
+    for path in sorted(log.glob("*.end")):
+        if path.name != "commit.end":
+            found.setdefault(path.name.split(".")[0], []).append(json.loads(path.read_bytes()))
+    return found

@@ -30,6 +30,15 @@ def gone(scene: Scene, **options: object) -> list[tuple[str, str]]:
     return [(item.what, item.name) for item in found]
 
 
+def failed_job(scene: Scene) -> Job:
+    """A job whose prepare failed for good."""
+    job = scene.submit()
+    claim = scene.session().next()
+    assert claim is not None
+    claim.failed("no", retry=False)
+    return job
+
+
 def test_dry_run_says_what_a_real_run_does(scene: Scene) -> None:
     job = finished(scene)
     assert gone(scene, dry_run=True) == [("job", "job")]
@@ -85,10 +94,7 @@ def test_a_worker_whose_job_is_cleaned_away_drops_it(scene: Scene) -> None:
 
 
 def test_a_grant_in_the_last_moment_brings_the_job_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = scene.submit()
-    claim = scene.session().next()
-    assert claim is not None
-    claim.failed("no", retry=False)
+    job = failed_job(scene)
     rename = Path.rename
 
     def late(self: Path, target: Path) -> Path:
@@ -179,10 +185,7 @@ def test_a_worker_that_lives_for_days_keeps_its_lock_and_record(scene: Scene) ->
 
 def test_what_a_cleaner_sets_aside_is_not_taken_by_another(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """The grant comes while the job lies in the trash, not looked at again yet, and a second cleaner passes."""
-    job = scene.submit()
-    claim = scene.session().next()
-    assert claim is not None
-    claim.failed("no", retry=False)
+    job = failed_job(scene)
     rename = Path.rename
 
     def late(self: Path, target: Path) -> Path:

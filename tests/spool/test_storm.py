@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from pathlib import Path
 
 import pytest
 from spooltoy import expected
-from storm import Storm
+from storm import Storm, outcomes
 
 from waterz_spool.spool import Budget, Spool, SpoolSettings
 
@@ -42,15 +41,6 @@ class Watcher(threading.Thread):
             for name, (inode, data) in self.seen.items()
             if name not in now or now[name].stat().st_ino != inode or now[name].read_bytes() != data
         ]
-
-
-def outcomes(log: Path) -> dict[str, list[dict[str, object]]]:
-    """All outcomes by task, read from the files."""
-    found: dict[str, list[dict[str, object]]] = {}
-    for path in sorted(log.glob("*.end")):
-        if path.name != "commit.end":
-            found.setdefault(path.name.split(".")[0], []).append(json.loads(path.read_bytes()))
-    return found
 
 
 @pytest.mark.storm

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -20,7 +18,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from waterz_spool.errors import InputError
-from waterz_spool.media.fresh import FreshFile
+from waterz_spool.media.fresh import Finished, FreshFile
 from waterz_spool.media.intact import check_intact
 from waterz_spool.media.pixels import Plane, Planes, WorkFormat, plane_view, work_format, write_planes
 from waterz_spool.media.source import open_file
@@ -45,7 +43,7 @@ def storage_format(work: WorkFormat) -> str:
     raise InputError(f"FFV1 cannot store {work.pix_fmt}", todo="convert the video to at most 16 bit yuv or rgb first")
 
 
-class CropWriter:
+class CropWriter(Finished):
     """Writes crops losslessly; a context manager that finishes the file, or leaves it unfinished on an error.
 
     Args:
@@ -107,17 +105,10 @@ class CropWriter:
         self._container.close()
         self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._container.close()
-            self._file.abandon()
+    def abandon(self) -> None:
+        """Let go of the file as it is, not complete."""
+        self._container.close()
+        self._file.abandon()
 
 
 class CropReader:

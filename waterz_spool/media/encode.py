@@ -10,14 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 
 from waterz_spool.errors import SetupError, UsageError
 from waterz_spool.media.decoding import Frame
-from waterz_spool.media.fresh import FreshFile
+from waterz_spool.media.fresh import Finished, FreshFile
 from waterz_spool.media.pixels import Plane, is_layout, tag_colours, to_frame, work_format, write_planes
 from waterz_spool.records import EncodeSettings, Ratio, VideoInfo
 
@@ -49,7 +47,7 @@ def check_encoder_options(options: Mapping[str, str]) -> None:
             raise UsageError(f"encoder option {name!r} names a file", where="encode.options", todo="leave it out")
 
 
-class SegmentEncoder:
+class SegmentEncoder(Finished):
     """Writes frames as one segment file; a context manager that finishes it unless an error passes.
 
     Args:
@@ -156,17 +154,10 @@ class SegmentEncoder:
         self._container.close()
         self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._container.close()
-            self._file.abandon()
+    def abandon(self) -> None:
+        """Let go of the file as it is, not complete."""
+        self._container.close()
+        self._file.abandon()
 
 
 def nominal_rate(info: VideoInfo, rate: Ratio | None = None) -> Fraction:

@@ -11,7 +11,30 @@ from typing import Any, Self
 import av
 
 
-class FreshFile:
+class Finished:
+    """A context manager that finishes what it writes, by `close`, or after an error gives it up, by `abandon`."""
+
+    def close(self) -> None:
+        """Finish it."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Let go of it as it is, not complete."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+
+class FreshFile(Finished):
     """A file that did not exist before, written by libav through its descriptor alone.
 
     libav opens what it finds under a name: in a folder that others can write, a symlink or a hard link there would
@@ -41,14 +64,3 @@ class FreshFile:
         """Give the descriptor back; the file is not complete."""
         with contextlib.suppress(OSError):
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abandon()

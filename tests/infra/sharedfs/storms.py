@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 import time
 from collections import Counter
@@ -19,7 +18,7 @@ from pathlib import Path
 from tests.infra.sharedfs.clients import Nfs, Nfsish, SharedFolder, Sshfs
 from waterz_spool.spool import Budget, Job, Session, Spool, SpoolSettings, label
 
-from storm import Storm  # isort: skip  (clients puts tests/spool on the path)
+from storm import Storm, outcomes  # isort: skip  (clients puts tests/spool on the path)
 from spooltoy import work, write_file  # isort: skip
 
 SYSTEMS = {system.name: system for system in (Nfs, Sshfs, Nfsish)}
@@ -98,15 +97,6 @@ def judge(job: Job, segments: int, expected: bytes, result: Path) -> list[str]:
     if not result.exists() or result.read_bytes() != expected:
         wrong.append("the result is not that of a single worker")
     return [*wrong, *(str(found) for found in job.verify() if "published file" not in found.what)]
-
-
-def outcomes(log: Path) -> dict[str, list[dict[str, object]]]:
-    """All outcomes by task."""
-    found: dict[str, list[dict[str, object]]] = {}
-    for path in sorted(log.glob("*.end")):
-        if path.name != "commit.end":
-            found.setdefault(path.name.split(".")[0], []).append(json.loads(path.read_bytes()))
-    return found
 
 
 def run_storm(
