@@ -44,6 +44,12 @@ def grown(patches: Sequence[MaskPatch], radius: int) -> tuple[MaskPatch, ...]:
     return tuple(done)
 
 
+def cut(each: MaskPatch, start: int, stop: int) -> MaskPatch:
+    """A patch in some of its frames only."""
+    later = tuple(step for step in each.path if start < step[0] < stop)
+    return MaskPatch(start=start, stop=stop, png=each.png, path=((start, *place(each, start)), *later))
+
+
 def _decoded(each: MaskPatch) -> Mask:
     mask = cv2.imdecode(np.frombuffer(each.png, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert mask is not None
@@ -66,15 +72,16 @@ def masks(patches: Sequence[MaskPatch], frame_count: int, *, size: tuple[int, in
         while waiting and waiting[-1].start <= index:
             each = waiting.pop()
             running.append((each, _decoded(each)))
-        now = [(id(each), *_place(each, index)) for each, _ in running]
+        now = [(id(each), *place(each, index)) for each, _ in running]
         if now != places:
             mask, places = np.zeros(size[::-1], np.uint8), now
             for each, small in running:
-                _paint(mask, small, *_place(each, index))
+                _paint(mask, small, *place(each, index))
         yield mask
 
 
-def _place(each: MaskPatch, index: int) -> tuple[int, int]:
+def place(each: MaskPatch, index: int) -> tuple[int, int]:
+    """Where a patch's upper left corner lies in a frame."""
     frame, x, y = each.path[0]
     for frame, a, b in each.path:
         if frame > index:

@@ -25,10 +25,12 @@ _GIVE_PLACE = "give its place with --box x,y,w,h or --mask FILE (white where the
 
 
 def kind_of(detect: DetectConfig) -> str:
-    """The detector that ``auto`` stands for."""
-    if detect.detector == "auto":
-        return "yolo" if detect.weights else "static"
-    return detect.detector
+    """The detector that ``auto`` stands for; both is yolo and static together."""
+    if detect.detector != "auto":
+        return detect.detector
+    if not detect.weights:
+        return "static"
+    return "yolo" if detect.classes else "both"  # who names classes wants these and nothing else
 
 
 def pinned_weights(config: Config, *, used: bool, spool: Path | None) -> tuple[Config, str]:
@@ -37,7 +39,7 @@ def pinned_weights(config: Config, *, used: bool, spool: Path | None) -> tuple[C
     Raises:
         SetupError: YOLO is asked for and the weights are missing, or lie in the spool.
     """
-    if not used or kind_of(config.detect) != "yolo":
+    if not used or kind_of(config.detect) not in ("yolo", "both"):
         return config, ""
     if not config.detect.weights:
         raise SetupError("the yolo detector needs your weights", todo="name them with --weights FILE")
@@ -64,10 +66,23 @@ def detector_of(detect: DetectConfig, info: VideoInfo, *, sha256: str, spool: Pa
     if kind == "none":
         raise NoOverlayError("no overlay given and detection is off", todo="give --box x,y,w,h or --mask FILE")
     if kind == "static":
-        from waterz_spool.detect.static import StaticDetector
+        return _static(info)
+    if kind == "yolo":
+        return _yolo(detect, info, sha256=sha256, spool=spool)
+    from waterz_spool.detect.joined import JoinedDetector
 
-        rate = info.average_rate
-        return StaticDetector(info.bits, rate=rate[0] / rate[1] if rate else 25.0)
+    model = _yolo(detect, info, sha256=sha256, spool=spool)
+    return JoinedDetector(model, _static(info), info, fade_frames=detect.fade_frames)
+
+
+def _static(info: VideoInfo) -> Detector:
+    from waterz_spool.detect.static import StaticDetector
+
+    rate = info.average_rate
+    return StaticDetector(info.bits, rate=rate[0] / rate[1] if rate else 25.0)
+
+
+def _yolo(detect: DetectConfig, info: VideoInfo, *, sha256: str, spool: Path | None) -> Detector:
     from waterz_spool.detect.tracks import LinkRules
     from waterz_spool.detect.yolo import YoloDetector, YoloModel, YoloOptions
 

@@ -1,0 +1,110 @@
+"""A model and the static detector together: outlines where both find an overlay, and what only one of them finds."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from tests.detect.test_static import scene
+from tests.detect.test_yolo import red
+from tests.integration.conftest import write_video
+from waterz_spool import media
+from waterz_spool.detect import patches
+from waterz_spool.detect.base import Detection, Findings, Rejected
+from waterz_spool.detect.joined import JoinedDetector, without
+from waterz_spool.detect.static import StaticDetector
+from waterz_spool.detect.tracks import LinkRules
+from waterz_spool.detect.yolo import YoloDetector, YoloOptions
+
+SIZE = (100, 60)
+
+
+def box(start, stop, x, y, w=20, h=10):
+    return patches.patch(np.full((h, w), 255, np.uint8), start, stop, ((start, x, y),))
+
+
+def shown(found, frame_count=30):
+    return np.stack(list(patches.masks(found, frame_count, size=SIZE))) > 0
+
+
+def test_a_box_yields_to_an_outline_in_the_frames_of_both():
+    outline = np.zeros((10, 20), np.uint8)
+    outline[1:9, 1:19] = 255
+    outline[4:6, 4:16] = 0
+    stands = patches.patch(outline, 8, 20, ((8, 30, 20),))
+    left = without([box(5, 25, 30, 20)], [stands], 30, size=SIZE, fade_frames=2)
+    assert [(each.start, each.stop) for each in left] == [(5, 8), (20, 25)]
+    assert {each.path for each in left} == {((5, 30, 20),), ((20, 30, 20),)}
+
+
+def test_a_fade_that_the_model_guessed_beside_an_outline_is_dropped():
+    left = without([box(6, 25, 30, 20)], [box(8, 20, 30, 20)], 30, size=SIZE, fade_frames=2)
+    assert [(each.start, each.stop) for each in left] == [(20, 25)]
+    (whole,) = without([box(6, 8, 30, 20)], [box(8, 20, 30, 20)], 30, size=SIZE, fade_frames=2)
+    assert (whole.start, whole.stop) == (6, 8), "as short as it is, the model alone saw it"
+
+
+def test_a_box_stays_beside_an_outline_of_something_else():
+    for other in (box(0, 30, 70, 40), box(0, 30, 45, 20), box(0, 30, 31, 21, w=6, h=8)):
+        left = without([box(5, 25, 30, 20)], [other], 30, size=SIZE, fade_frames=2)
+        assert [(each.start, each.stop) for each in left] == [(5, 25)]
+
+
+def test_a_box_that_moves_yields_only_where_it_meets_the_outline():
+    path = tuple((frame, 5 * frame, 20) for frame in range(16))
+    moving = patches.patch(np.full((10, 20), 255, np.uint8), 0, 16, path)
+    left = without([moving], [box(0, 30, 40, 20)], 30, size=SIZE, fade_frames=2)
+    assert [(each.start, each.stop) for each in left] == [(0, 6), (11, 16)], "half of it or more lies on the outline"
+    before, after = shown([moving]), shown(left)
+    assert (after[:6] == before[:6]).all() and (after[11:16] == before[11:16]).all() and not after[6:11].any()
+
+
+class Says:
+    """A detector that says what it was made to say."""
+
+    def __init__(self, name, findings):
+        self.name, self._findings, self.count = name, findings, 0
+
+    def add(self, index, picture, luma):
+        self.count += 1
+
+    def finish(self, reread):
+        return self._findings
+
+
+def test_what_one_of_them_finds_or_says_is_kept(tmp_path):
+    path = write_video(tmp_path / "v.mp4", np.zeros((12, 60, 100, 3), np.uint8), audio=False)
+    info = media.probe(path)
+    one, other = box(0, 6, 10, 10), box(3, 12, 60, 40)
+    score, rejected = (2, Detection((10, 10, 30, 20), 0.8)), Rejected((0, 0, 5, 5), "too large")
+
+    def both(model, shapes):
+        detector = JoinedDetector(Says("yolo", model), Says("static", shapes), info, fade_frames=2)
+        for frame in media.decode(path, info):
+            detector.add(frame.index, frame.picture, media.planes(frame)[0])
+        return detector.finish(lambda: iter(()))
+
+    found = both(Findings((one,), "", (rejected,), (score,)), Findings((other,)))
+    assert found == Findings((other, one), "", (rejected,), (score,))
+    assert both(Findings((one,)), Findings((), "nothing stays")) == Findings((one,))
+    assert both(Findings((), "sees none"), Findings((other,))) == Findings((other,))
+    assert both(Findings((), "sees none"), Findings((), "nothing stays")).reason == "sees none; nothing stays"
+
+
+def test_letters_get_their_outline_and_a_tripod_shot_the_box(tmp_path):
+    for pan, tight in ((2.5, True), (0.0, False)):
+        frames = np.repeat(np.stack(scene(60, pan=pan))[..., None], 3, 3)
+        truth = np.zeros(frames.shape[1:3], np.uint8)
+        cv2.putText(truth, "L O", (190, 70), cv2.FONT_HERSHEY_DUPLEX, 1.6, 255, 5)
+        frames[:, truth > 0] = (20, 30, 220)
+        path = write_video(tmp_path / f"{pan}.mp4", frames, audio=False)
+        info = media.probe(path)
+        model = YoloDetector(red, info, YoloOptions(imgsz=160), rules=LinkRules())
+        detector = JoinedDetector(model, StaticDetector(info.bits), info, fade_frames=2)
+        for frame in media.decode(path, info):
+            detector.add(frame.index, frame.picture, media.planes(frame)[0])
+        found = detector.finish(lambda p=path, i=info: ((f.index, media.planes(f)[0]) for f in media.decode(p, i)))
+        mask = list(patches.masks(found.patches, 60, size=(info.width, info.height)))[30] > 0
+        assert mask[truth > 0].mean() > 0.97
+        _, _, w, h = cv2.boundingRect(truth)
+        assert bool(mask.sum() < 0.85 * w * h) == tight

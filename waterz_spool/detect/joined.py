@@ -1,0 +1,117 @@
+"""What a model sees and what stands still or jumps, together: the model knows where, edges know the outline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from waterz_spool.detect import patches
+from waterz_spool.detect.base import Detector, Findings, Luma, Reread
+from waterz_spool.detect.masks import Mask
+from waterz_spool.records import MaskPatch, VideoInfo
+
+SAME = 0.5  # of its box that the outlines in it must span, for both to have found one overlay
+
+
+class JoinedDetector:
+    """Both detectors on the same frames; where both find an overlay, the mask is the outline that edges give.
+
+    Args:
+        model: Finds boxes.
+        shapes: Finds outlines.
+        info: Facts of the video.
+        fade_frames: By so much the model's tracks were prolonged where a fade was possible.
+    """
+
+    def __init__(self, model: Detector, shapes: Detector, info: VideoInfo, *, fade_frames: int) -> None:
+        self.name = f"{model.name}+{shapes.name}"
+        self._model, self._shapes = model, shapes
+        self._size = (info.width, info.height)
+        self._fade = fade_frames
+        self._count = 0
+
+    def add(self, index: int, picture: Any, luma: Luma) -> None:
+        """Show a frame to both."""
+        self._model.add(index, picture, luma)
+        self._shapes.add(index, picture, luma)
+        self._count += 1
+
+    def finish(self, reread: Reread) -> Findings:
+        """All outlines, and what the model alone has found."""
+        seen, outlined = self._model.finish(reread), self._shapes.finish(reread)
+        alone = without(seen.patches, outlined.patches, self._count, size=self._size, fade_frames=self._fade)
+        return Findings(
+            (*outlined.patches, *alone),
+            "" if outlined.patches or alone else f"{seen.reason}; {outlined.reason}",
+            (*seen.rejected, *outlined.rejected),
+            (*seen.scores, *outlined.scores),
+        )
+
+
+def without(
+    found: Sequence[MaskPatch],
+    outlined: Sequence[MaskPatch],
+    frame_count: int,
+    *,
+    size: tuple[int, int],
+    fade_frames: int,
+) -> tuple[MaskPatch, ...]:
+    """What was found, in the frames in which no outline covers it.
+
+    The ends of outlines are exact. What a patch has left beside one for no longer than a fade was prolonged by guess.
+
+    Args:
+        found: Patches to be cut.
+        outlined: Patches that win where both show one overlay.
+        frame_count: Frames of the video.
+        size: Width and height of the picture in px.
+        fade_frames: How long a fade is taken to be at most.
+    """
+    alone = [_Alone(each) for each in found]
+    waiting, running = sorted(alone, key=lambda one: one.patch.start, reverse=True), list[_Alone]()
+    for index, mask in enumerate(patches.masks(outlined, frame_count, size=size)):
+        running = [one for one in running if one.patch.stop > index]
+        while waiting and waiting[-1].patch.start <= index:
+            running.append(waiting.pop())
+        for one in running:
+            one.look(index, mask)
+    return tuple(patches.cut(one.patch, *each) for one in alone for each in one.needed(fade_frames))
+
+
+class _Alone:
+    """One patch, and the ranges of frames in which nothing covers it."""
+
+    def __init__(self, patch: MaskPatch) -> None:
+        self.patch = patch
+        self._ranges: list[tuple[int, int]] = []
+        self._yields = False
+        x0, y0, x1, y1 = patches.box_of(patch)
+        self._width, self._height = x1 - x0, y1 - y0
+        self._last: tuple[Mask, tuple[int, int], bool] | None = None
+
+    def look(self, index: int, outlines: Mask) -> None:
+        """The next frame in which it holds."""
+        place = patches.place(self.patch, index)
+        if self._last is None or self._last[0] is not outlines or self._last[1] != place:
+            self._last = (outlines, place, self._covered(outlines, place))
+        if self._last[2]:
+            self._yields = True
+            return
+        start = self._ranges.pop()[0] if self._ranges and self._ranges[-1][1] == index else index
+        self._ranges.append((start, index + 1))
+
+    def needed(self, fade_frames: int) -> list[tuple[int, int]]:
+        """First frame and one past the last of each range that is more than a fade beside an outline."""
+        least = fade_frames if self._yields else 0
+        return [(start, stop) for start, stop in self._ranges if stop - start > least]
+
+    def _covered(self, outlines: Mask, place: tuple[int, int]) -> bool:
+        x, y = place
+        part = outlines[max(0, y) : max(0, y + self._height), max(0, x) : max(0, x + self._width)]
+        rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+        if not len(rows):
+            return False
+        spanned = int(rows[-1] + 1 - rows[0]) * int(columns[-1] + 1 - columns[0])
+        return spanned >= SAME * self._width * self._height
