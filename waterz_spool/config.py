@@ -63,6 +63,9 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         _opt("used when neither box nor mask is given; auto: static, and yolo too when there are weights"),
     ] = "auto"
     dilation_px: Annotated[int, _opt("growth of detected masks", "px", ge=0, le=64)] = 3
+    feather_px: Annotated[
+        int, _opt("detected masks blend into the picture over this, within their growth", "px", ge=0, le=64)
+    ] = 2
     weights: Annotated[
         str, _opt("your YOLO weights, at the same path on every machine that prepares; never inside the spool")
     ] = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from waterz_spool.detect import patches
 
@@ -10,6 +11,11 @@ from waterz_spool.detect import patches
 def full(x0, y0, x1, y1, size=(64, 36)):
     mask = np.zeros(size[::-1], np.uint8)
     mask[y0:y1, x0:x1] = 255
+    return mask
+
+
+def shown(found):
+    (mask,) = patches.masks(found, 1, size=(64, 36))
     return mask
 
 
@@ -31,3 +37,25 @@ def test_growth_goes_beyond_the_stored_part():
     (patch,) = patches.grown([patches.whole(full(10, 10, 11, 11), 0, 1)], 3)
     (mask,) = patches.masks([patch], 1, size=(64, 36))
     assert mask[10, 13] and mask[7, 10] and not mask[10, 14] and not mask[7, 7]
+
+
+@pytest.mark.parametrize("feather", [0, 1, 3, 9])
+def test_a_feather_softens_the_growth_and_never_what_was_found(feather):
+    found = full(20, 12, 30, 20)
+    found[15, 24:27] = 0
+    plain = shown(patches.grown([patches.whole(found, 0, 1)], 3))
+    soft = shown(patches.grown([patches.whole(found, 0, 1)], 3, feather=feather))
+    assert ((soft > 0) == (plain > 0)).all() and (soft[found > 0] == 255).all()
+    rim = soft[16, 17:20].tolist()
+    assert rim == {0: [255] * 3, 1: [128, 255, 255]}.get(feather, [64, 128, 191])
+
+
+def test_a_feather_does_not_soften_the_edge_of_the_picture():
+    soft = shown(patches.grown([patches.whole(full(0, 0, 8, 36), 0, 1)], 2, feather=2))
+    assert (soft[:, :8] == 255).all() and soft[0, 8] == soft[35, 8] < 255
+
+
+def test_where_masks_meet_the_higher_weight_counts():
+    low, high = (np.full((4, 4), value, np.uint8) for value in (80, 170))
+    both = [patches.patch(low, 0, 1, ((0, 5, 5),)), patches.patch(high, 0, 1, ((0, 7, 5),))]
+    assert shown(both)[6, 4:12].tolist() == [0, 80, 80, 170, 170, 170, 170, 0]

@@ -69,6 +69,22 @@ def test_a_chroma_sample_is_the_mean_of_its_cell():
     assert np.array_equal(planes[1].ravel()[1:], old[1].ravel()[1:])
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_soft_mask_blends_by_its_weight(bits):
+    planes = random_planes(4, 6, 2, 2, bits=bits)
+    old = [plane.astype(np.int64) for plane in planes]
+    restored = np.random.default_rng(2).integers(0, 1 << bits, (4, 6, 3)).astype(planes[0].dtype)
+    mask = np.zeros((4, 6), np.uint8)
+    mask[0, :4], mask[3, 5] = [0, 51, 204, 255], 128
+    composite(planes, restored, mask, (0, 0, 6, 4), sx=2, sy=2)
+    wanted = np.rint(old[0] + (restored[..., 0] - old[0]) * (mask / 255))
+    assert np.array_equal(planes[0], wanted), "weight 0 keeps, 255 replaces, to the level"
+    cells = restored[..., 1].reshape(2, 2, 3, 2).mean(axis=(1, 3))
+    weight = np.array([[51, 255, 0], [0, 0, 128]]) / 255
+    assert np.abs(planes[1] - (old[1] + (cells - old[1]) * weight)).max() <= 1
+    assert np.array_equal(planes[1][weight == 0], old[1][weight == 0])
+
+
 def test_full_chroma_follows_a_slope_without_overshoot():
     ramp = np.tile(np.arange(16, dtype=np.uint8) * 8, (4, 1))
     full = to_full_chroma([np.zeros((4, 32), np.uint8), ramp, ramp], 2, 1)[0, :, 1].astype(int)

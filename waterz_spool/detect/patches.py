@@ -31,17 +31,33 @@ def box_of(each: MaskPatch) -> Box:
     return x, y, x + width, y + height
 
 
-def grown(patches: Sequence[MaskPatch], radius: int) -> tuple[MaskPatch, ...]:
-    """The same masks dilated by a disc of so many px."""
+def grown(patches: Sequence[MaskPatch], radius: int, *, feather: int = 0) -> tuple[MaskPatch, ...]:
+    """The same masks dilated by a disc, and perhaps softened in what they grew by.
+
+    Args:
+        patches: Masks of 0 and 255.
+        radius: Of the disc, px.
+        feather: Over so many px from the new edge inwards the weight rises to 255; at most the radius, so that what
+            was found keeps its full weight.
+    """
     if not radius:
         return tuple(patches)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     done = []
     for each in patches:
-        mask = cv2.dilate(np.pad(_decoded(each), radius), disc)
+        found = np.pad(_decoded(each), radius)
+        mask = np.asarray(cv2.dilate(found, disc), np.uint8)
         path = tuple((frame, x - radius, y - radius) for frame, x, y in each.path)
-        done.append(patch(np.asarray(mask, np.uint8), each.start, each.stop, path))
+        mask &= _weights(found, radius, min(feather, radius))
+        done.append(patch(mask, each.start, each.stop, path))
     return tuple(done)
+
+
+def _weights(found: Mask, radius: int, feather: int) -> Mask:
+    """255 on and near what was found; from there on falling, to 0 one px beyond the radius."""
+    away = cv2.distanceTransform(255 - found, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    share = (radius + 1 - away) / (feather + 1)
+    return np.asarray(np.rint(255 * np.clip(share, 1 / 255, 1)), np.uint8)
 
 
 def cut(each: MaskPatch, start: int, stop: int) -> MaskPatch:
@@ -53,11 +69,11 @@ def cut(each: MaskPatch, start: int, stop: int) -> MaskPatch:
 def _decoded(each: MaskPatch) -> Mask:
     mask = cv2.imdecode(np.frombuffer(each.png, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert mask is not None
-    return np.where(mask > 0, np.uint8(255), np.uint8(0))
+    return np.asarray(mask, np.uint8)
 
 
 def masks(patches: Sequence[MaskPatch], frame_count: int, *, size: tuple[int, int]) -> Iterator[Mask]:
-    """One uint8 [H, W] mask, 0 or 255, per frame; a repeated mask is the same object.
+    """One uint8 [H, W] mask per frame, 0 where nothing is hidden; a repeated mask is the same object.
 
     Args:
         patches: What was found.
@@ -94,4 +110,5 @@ def _paint(mask: Mask, small: Mask, x: int, y: int) -> None:
     height, width = small.shape
     x0, y0, x1, y1 = max(0, x), max(0, y), min(mask.shape[1], x + width), min(mask.shape[0], y + height)
     if x0 < x1 and y0 < y1:
-        mask[y0:y1, x0:x1] |= small[y0 - y : y1 - y, x0 - x : x1 - x]
+        part = mask[y0:y1, x0:x1]
+        np.maximum(part, small[y0 - y : y1 - y, x0 - x : x1 - x], out=part)

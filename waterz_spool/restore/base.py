@@ -30,7 +30,7 @@ class Clip:
     Attributes:
         frames: uint8, or uint16 above 8 bit, [T, H, W, C] with C = 1 (gray) or 3, values 0..2**bits - 1, in the
             source's own colour model at full chroma resolution: Y, Cb, Cr (family "yuv"), R, G, B ("rgb") or gray.
-        masks: uint8 [T, H, W], 0 or 255; 255 is hidden by an overlay, in context frames too.
+        masks: uint8 [T, H, W]; 0 is known, anything else hidden by an overlay, in context frames too.
         start: First frame to restore.
         stop: One past the last frame to restore; frames outside [start, stop) are context.
         bits: Bits per sample.

@@ -68,12 +68,13 @@ def composite(
 ) -> None:
     """Write the restored pixels into the planes, in place and only inside the mask.
 
-    A chroma sample is inside the mask when any of its luma samples is. Every other sample stays as it is.
+    The mask is the weight of the restored pixels: 255 replaces, less blends. A chroma sample has the highest weight of
+    its luma samples. Every sample of weight 0 stays as it is.
 
     Args:
         planes: One frame's whole planes, writable.
         restored: [H, W, C] of the box, dtype of the planes.
-        mask: uint8 [H, W] of the box; 0 is outside.
+        mask: uint8 [H, W] of the box; 0 is outside, 255 wholly inside.
         box: Where the crop lies; see `crop_planes`.
         sx: Luma columns per chroma column: 1, 2 or 4.
         sy: Luma rows per chroma row: 1, 2 or 4.
@@ -82,13 +83,21 @@ def composite(
         ValueError: The box would cut a chroma sample, or the shapes do not fit it.
     """
     views = crop_planes(planes, box, sx, sy)
-    inside = mask != 0
-    if restored.shape != (*views[0].shape, len(planes)) or inside.shape != views[0].shape:
+    if restored.shape != (*views[0].shape, len(planes)) or mask.shape != views[0].shape:
         raise ValueError(f"restored {restored.shape} and mask {mask.shape} do not fit box {box}")
-    np.copyto(views[0], restored[..., 0], where=inside)
-    hit = inside if sx == sy == 1 else _cell_sums(inside, sx, sy) > 0
+    _blend(views[0], restored[..., 0], mask)
+    weight = mask if sx == sy == 1 else _cells(mask, sx, sy).max(axis=(1, 3))
     for channel, view in enumerate(views[1:], 1):
-        np.copyto(view, _downsample(restored[..., channel], sx, sy), where=hit)
+        _blend(view, _downsample(restored[..., channel], sx, sy), weight)
+
+
+def _blend(plane: Plane, restored: Plane, weight: NDArray[np.uint8]) -> None:
+    """In place; integers throughout, so that the same input gives the same bytes everywhere."""
+    np.copyto(plane, restored, where=weight == 255)
+    soft = (weight > 0) & (weight < 255)
+    share = weight[soft].astype(np.uint32)
+    mixed = restored[soft].astype(np.uint32) * share + plane[soft].astype(np.uint32) * (255 - share)
+    plane[soft] = (mixed + 127) // 255
 
 
 def _upsample(plane: Plane, shape: tuple[int, int], sx: int, sy: int) -> Plane:
@@ -130,8 +139,12 @@ def _downsample(plane: Plane, sx: int, sy: int) -> Plane:
 
 
 def _cell_sums(plane: Plane, sx: int, sy: int) -> NDArray[np.int32]:
+    return np.asarray(_cells(plane, sx, sy).sum(axis=(1, 3)), np.int32)
+
+
+def _cells(plane: Plane, sx: int, sy: int) -> NDArray[np.int32]:
+    """Samples by chroma cell, [h, sy, w, sx]; zeros beyond the plane."""
     height, width = plane.shape
     full = np.zeros((-(-height // sy) * sy, -(-width // sx) * sx), np.int32)
     full[:height, :width] = plane
-    cells = full.reshape(full.shape[0] // sy, sy, full.shape[1] // sx, sx)
-    return np.asarray(cells.sum(axis=(1, 3)), np.int32)
+    return full.reshape(full.shape[0] // sy, sy, full.shape[1] // sx, sx)

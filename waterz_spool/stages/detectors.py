@@ -112,7 +112,7 @@ def findings_of(detector: Detector, source: Path, info: VideoInfo, *, check: Cal
 def find(
     detector: Detector, source: Path, info: VideoInfo, detect: DetectConfig, *, check: Callable[[], None]
 ) -> Findings:
-    """What a detector found, its masks dilated.
+    """What a detector found, its masks dilated and feathered.
 
     Raises:
         NoOverlayError: There are none; the reason says why.
@@ -122,4 +122,4 @@ def find(
     found = findings_of(detector, source, info, check=check)
     if not found.patches:
         raise NoOverlayError(f"no overlay found: {found.reason}", todo=_GIVE_PLACE)
-    return replace(found, patches=grown(found.patches, detect.dilation_px))
+    return replace(found, patches=grown(found.patches, detect.dilation_px, feather=detect.feather_px))

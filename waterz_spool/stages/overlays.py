@@ -35,7 +35,7 @@ class Overlay(Protocol):
         ...
 
     def masks(self, frame_count: int) -> Iterator[Mask]:
-        """One uint8 [H, W] mask, 0 or 255, per frame; a repeated mask is the same object."""
+        """One uint8 [H, W] mask per frame: weights of what replaces the picture; a repeated one is the same object."""
         ...
 
 
