@@ -49,7 +49,7 @@ MUTATIONS = (
     Mutation("gen: rolled tokens unfiltered", "attention", "slots = slots[:, self.valid_ind_rolled]", "slots = slots"),
     Mutation("gen: zeros shifted in instead of a circular roll", "attention",
              "        rolled = x.flatten(1, 2)[:, slots]",
-             "        torn = _torn(plan.padded)[plan.masked][:, self.valid_ind_rolled]\n"
+             "        torn = _torn(padded).to(x.device)[some][:, self.valid_ind_rolled]\n"
              "        rolled = x.flatten(1, 2)[:, slots] * torn[..., None]"),
     Mutation("gen: no pooled tokens", "attention", "torch.cat((own, rolled, shared), dim=2)",
              "torch.cat((own, rolled), dim=2)"),
@@ -65,8 +65,8 @@ MUTATIONS = (
              "return (error < error + 1)", tests="generator or pixel or consistency"),
     Mutation("gen: tanh-GELU, patches", "transformer", "nn.Sequential(nn.GELU()",
              'nn.Sequential(nn.GELU(approximate="tanh")'),
-    Mutation("gen: tanh-GELU, convolutions", "transformer", "F.gelu((image + bias) / overlap)",
-             'F.gelu((image + bias) / overlap, approximate="tanh")'),
+    Mutation("gen: tanh-GELU, convolutions", "transformer", "F.gelu(image.add_(bias).div_(overlap))",
+             'F.gelu(image.add_(bias).div_(overlap), approximate="tanh")'),
     Mutation("raft: lookup order transposed", "correlation", "return taps.flatten(1)",
              "return taps.transpose(2, 3).flatten(1)", tests="raft"),
     Mutation("raft: context's share of the gates dropped", "gru", ".add_(self.share_q)", "", tests="raft"),

@@ -28,10 +28,10 @@ from propainter.flow_completion import complete_bidirectional
 from propainter.generator import shrink_flows, shrink_masks
 from propainter.masks import dilate
 from propainter.options import Options
-from propainter.packed import pack
+from propainter.packed import pack_input
 from propainter.pipeline import Inpainter
 from propainter.propagation import Flows
-from propainter.shot import hole_box
+from propainter.region import hole_box
 from propainter.stages import WindowInput, encode_frames, flow_batch, generate
 from propainter.windows import raft_clips, window
 
@@ -163,12 +163,13 @@ def measure_stages(options):
     near = Flows(*(flow[view.start : view.stop - 1] for flow in flows))
 
     def fresh_window():  # what the default pipeline computes for a window: 5 new frames, the others are cached
-        packed = [pack(video[t : t + 1], masks[t : t + 1]) for t in range(5)]
+        packed = [pack_input(clip[t], mask) for t in range(5)]
         encode_frames(net.models.generator, packed, [mask] * 5, effort=effort)
         boxes = [hole_box(mask)] * (view.stop - view.start)
         small = shrink_masks(masks[view.start : view.stop], masks[view.start : view.stop])
-        features = cached[: view.stop - view.start]
-        found = WindowInput(features, cached[view.stop - view.start :], shrink_flows(near), small, boxes)
+        features = cached.split(1)
+        local, references = features[: view.stop - view.start], features[view.stop - view.start :]
+        found = WindowInput(local, references, shrink_flows(near), small, boxes)
         generate(net.models.generator, found, effort=effort)
 
     def published_window():

@@ -21,7 +21,7 @@ WINDOW_TOKENS = WINDOW[0] * WINDOW[1]
 POOL = 4
 SHIFTS = ((-3, -5), (-3, 5), (3, -5), (3, 5))  # half a window, rounded up, to the four diagonals
 ROLLED_TOKENS = 148  # of 4*45, those not already in the window
-GATHERED_BYTES = {"cpu": 16 << 20, "gpu": 512 << 20}  # keys gathered at a time; a GPU wants large batches
+GATHERED_BYTES = {"cpu": 16 << 20, "gpu": 512 << 20}  # gathered at a time; a GPU wants large batches
 
 
 class AttentionPlan(NamedTuple):
@@ -107,24 +107,35 @@ class SparseWindowAttention(nn.Module):
         """
         rows, columns = z.shape[1:3]
         # padded tokens are zero here and carry the biases as key and value: they take part, by design
-        z = F.pad(z, (0, 0, 0, plan.padded[1] - columns, 0, plan.padded[0] - rows))
-        windows = to_windows(z)  # (T, windows, 45, 512)
-        q, k, v = self.query(windows[:queries]), self.key(windows), self.value(windows)
-        out = torch.empty_like(q)
+        if plan.padded != (rows, columns):  # padding by nothing would copy
+            z = F.pad(z, (0, 0, 0, plan.padded[1] - columns, 0, plan.padded[0] - rows))
+        windows, pooled = to_windows(z), self._pooled(z[parity::2])  # (T, windows, 45, 512)
+        kv = (self.key(windows[parity::2]), self.value(windows[parity::2]))
+        out = kv[0].new_empty(windows[:queries].shape)
         if len(plan.free):
-            out[:, plan.free] = _attend_alone(*(x[:queries, plan.free] for x in (q, k, v)))
+            self._attend_free(out, windows, kv, (plan.free, parity))
         if len(plan.masked):
-            self._attend_masked(out, (z[parity::2], q, k[parity::2], v[parity::2]), plan)
-        return from_windows(self.proj(out), plan.padded)[:, :rows, :columns]
+            self._attend_masked(out, windows, (kv, pooled), plan)
+        return from_windows(out, plan.padded)[:, :rows, :columns]
 
-    def _attend_masked(self, out: Tensor, zqkv: tuple[Tensor, Tensor, Tensor, Tensor], plan: AttentionPlan) -> None:
+    def _attend_free(self, out: Tensor, windows: Tensor, kv: tuple[Tensor, Tensor], chosen: tuple[Tensor, int]) -> None:
+        """Fill in the windows that see only themselves; some frames at a time, and half of those have their keys."""
+        free, parity = chosen
+        some = max(1, _limit(out) // (3 * len(free) * WINDOW_TOKENS * DIM * out.element_size()))
+        for side in (0, 1):
+            for frames in torch.arange(side, len(out), 2, device=out.device)[:, None].split(some):
+                own = windows[frames, free]  # (some, U, 45, 512)
+                k, v = (x[frames // 2, free] for x in kv) if side == parity else (self.key(own), self.value(own))
+                out[frames, free] = self.proj(_attend_alone(self.query(own), k, v))
+
+    def _attend_masked(
+        self, out: Tensor, windows: Tensor, keys: tuple[tuple[Tensor, Tensor], ...], plan: AttentionPlan
+    ) -> None:
         """Fill in the windows that touch the hole, a few at a time: what they attend to is many times what they are."""
-        z, q, k, v = zqkv
-        pooled = self._pooled(z)
-        for some in plan.masked.split(_together(k, pooled[0])):
-            keys = self._gather(k, plan.padded, some, pooled[0])
-            values = self._gather(v, plan.padded, some, pooled[1])
-            out[:, some] = _attend_across(q[:, some], keys, values)
+        kv, pooled = keys
+        for some in plan.masked.split(_together(kv[0], pooled[0])):
+            k, v = (self._gather(x, plan.padded, some, p) for x, p in zip(kv, pooled, strict=True))
+            out[:, some] = self.proj(_attend_across(self.query(windows[: len(out), some]), k, v))
 
     def _pooled(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [S,P,512] of the pooled tokens of frames [S,rows,columns,512]."""
@@ -145,8 +156,11 @@ class SparseWindowAttention(nn.Module):
 def _together(keys: Tensor, pooled: Tensor) -> int:
     """How many windows may gather what they attend to at once; keys [S,windows,45,512], pooled [S,P,512]."""
     entries = len(keys) * (WINDOW_TOKENS + ROLLED_TOKENS + pooled.shape[1])
-    limit = GATHERED_BYTES["cpu" if keys.device.type == "cpu" else "gpu"]
-    return max(1, limit // (entries * DIM * keys.element_size()))
+    return max(1, _limit(keys) // (entries * DIM * keys.element_size()))
+
+
+def _limit(like: Tensor) -> int:
+    return GATHERED_BYTES["cpu" if like.device.type == "cpu" else "gpu"]
 
 
 def _attend_alone(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -153,7 +153,7 @@ def complete_one_way(
     Args:
         net: The network.
         flows: [N,2,H,W] each, px, in the order of the recurrence.
-        masks: [N,1,H,W] each, float, 1 inside the hole, on the grid of its flow.
+        masks: [N,1,H,W] each, float or bool, 1 inside the hole, on the grid of its flow.
         device: Where to compute, when the tensors live elsewhere.
 
     Yields:
@@ -163,12 +163,12 @@ def complete_one_way(
 
     def inputs() -> Iterator[Tensor]:
         for flow, mask in zip(flows, masks, strict=True):
-            flow, mask = flow.to(target), mask.to(target)
+            flow, mask = flow.to(target), mask.to(target).float()
             yield torch.cat((flow * (1 - mask), mask), dim=1)
 
     for prediction, flow, mask in zip(net(inputs), flows, masks, strict=True):
-        raw = prediction.float().to(home)
-        yield raw, raw * mask + flow * (1 - mask)
+        raw, inside = prediction.float().to(home), mask.float()
+        yield raw, raw * inside + flow * (1 - inside)
 
 
 def complete_bidirectional(

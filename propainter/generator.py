@@ -84,7 +84,7 @@ class Generator(nn.Module):
         """
         encoded = self.encoder(torch.cat((frames, masks, missing), dim=1))
         small = shrink_masks(masks[:local], missing[:local])
-        spread = self.feat_prop_module(encoded[:local], shrink_flows(flows), small)
+        spread = self.feat_prop_module(encoded[:local].split(1), shrink_flows(flows), small)
         features = torch.cat((spread, encoded[local:]))
         grid = Grid(*features.shape[-2:])
         tokens = self.transformers(self.ss(features), token_mask(small), grid)

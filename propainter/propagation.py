@@ -6,6 +6,7 @@ Licence of the weights (ProPainter.pth): NTU S-Lab License 1.0, non-commercial u
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -104,47 +105,44 @@ class FeaturePropagation(nn.Module):
         self.backbone = nn.ModuleDict({n: _two_convs() for n in names})
         self.fuse = _two_convs()
 
-    def forward(self, features: Tensor, flows: Flows, masks: Tensor) -> Tensor:
+    def forward(self, features: Sequence[Tensor], flows: Flows, masks: Tensor) -> Tensor:
         """Propagate within one window of consecutive frames.
 
         Args:
-            features: [T,128,h,w].
+            features: T tensors [1,128,h,w].
             flows: Each [T-1,2,h,w], px of the feature grid.
             masks: [T,2,h,w]: hole, and what pixel propagation left missing.
 
         Returns:
             [T,128,h,w].
         """
-        steps = features.split(1)
         known = masks.split(1)
         valid_f = consistent(flows.forward, flows.backward).split(1)
         valid_b = consistent(flows.backward, flows.forward).split(1)
         guides_b = list(zip(flows.forward.split(1), valid_f, strict=True))[::-1]
         guides_f = list(zip(flows.backward.split(1), valid_b, strict=True))
-        backward = self._sweep("backward_1", steps[::-1], guides_b, known[::-1])[::-1]
+        backward = list(self._sweep("backward_1", features[::-1], guides_b, known[::-1]))[::-1]
+        out = features[0].new_empty(len(features), *features[0].shape[1:])
         forward = self._sweep("forward_1", backward, guides_f, known)
-        both = torch.cat((torch.cat(backward), torch.cat(forward), masks), dim=1)  # (T, 258, h, w)
-        return self.fuse(both) + features
+        for index, (b, f, mask) in enumerate(zip(backward, forward, known, strict=True)):
+            fused = self.fuse(torch.cat((b, f, mask), dim=1))  # from (1, 258, h, w)
+            out[index] = (fused + features[index])[0]
+        return out
 
     def _sweep(
-        self,
-        name: str,
-        steps: tuple[Tensor, ...] | list[Tensor],
-        guides: list[tuple[Tensor, Tensor]],
-        known: tuple[Tensor, ...],
-    ) -> list[Tensor]:
+        self, name: str, steps: Sequence[Tensor], guides: list[tuple[Tensor, Tensor]], known: Sequence[Tensor]
+    ) -> Iterator[Tensor]:
         """One direction, in the order given; ``guides[i]`` leads from step i to step i+1."""
         align, backbone = self.deform_align[name], self.backbone[name]
-        out: list[Tensor] = []
+        before: Tensor | None = None
         for index, (current, masks) in enumerate(zip(steps, known, strict=True)):
             p = current
-            if out:
+            if before is not None:
                 flow, valid = guides[index - 1]
-                warped = warp(out[-1], flow)
-                cond = torch.cat((current, warped, flow, valid, masks), dim=1)  # (1, 261, h, w)
-                p = align(out[-1], cond, flow)
-            out.append(p + backbone(torch.cat((current, p, masks), dim=1)))
-        return out
+                cond = torch.cat((current, warp(before, flow), flow, valid, masks), dim=1)  # (1, 261, h, w)
+                p = align(before, cond, flow)
+            before = p + backbone(torch.cat((current, p, masks), dim=1))
+            yield before
 
 
 def _two_convs() -> nn.Sequential:

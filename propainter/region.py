@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from propainter.layers import UpConv
@@ -26,9 +28,22 @@ class Box(NamedTuple):
         """The box with ``px`` more on every side, possibly beyond the image."""
         return Box(self.top - px, self.bottom + px, self.left - px, self.right + px)
 
+    @property
+    def cut(self) -> tuple[slice, slice]:
+        """Rows and columns, for indexing."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
     def inside(self, size: tuple[int, int]) -> Box:
         """The part within an image of ``size`` (height, width)."""
         return Box(max(0, self.top), min(size[0], self.bottom), max(0, self.left), min(size[1], self.right))
+
+
+def hole_box(hole: NDArray[np.bool_]) -> Box | None:
+    """Bounding box of a hole, None when empty."""
+    rows, columns = hole.any(1).nonzero()[0], hole.any(0).nonzero()[0]
+    if len(rows) == 0:
+        return None
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
 class Part(NamedTuple):

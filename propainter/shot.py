@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propainter.effort import Effort, Ladder
-from propainter.flow_completion import complete_bidirectional
 from propainter.generator import shrink_flows, shrink_masks
 from propainter.options import Frames, Options
-from propainter.packed import Packed, propagate_packed, unpack
+from propainter.packed import Completed, FlowPair, Packed, Patch, propagate_packed
 from propainter.propagation import Flows
 from propainter.raft import MIN_SIDE_PX
-from propainter.region import Box
-from propainter.stages import Encoded, FlowPair, WindowInput, encode_frames, flow_batch, generate
+from propainter.region import Box, hole_box
+from propainter.stages import Encoded, WindowInput, complete_holes, encode_frames, flow_batch, generate
 from propainter.windows import FLOW_CONTEXT, PIXEL_CHUNK, PIXEL_CONTEXT, Window, reference_reach, window
+
+HOST = torch.device("cpu")
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Buffers:
     frames: dict[int, Frames] = field(default_factory=dict)
     holes: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
     raw: dict[int, FlowPair] = field(default_factory=dict)
-    completed: dict[int, FlowPair] = field(default_factory=dict)
+    completed: dict[int, Completed] = field(default_factory=dict)
     small_flows: dict[int, Flows] = field(default_factory=dict)
     updated: dict[int, Packed] = field(default_factory=dict)
     small_masks: dict[int, Tensor] = field(default_factory=dict)
@@ -133,19 +134,19 @@ class Shot:
                 return
             stop = min(self.flows, start + length)
             first, last = max(0, start - FLOW_CONTEXT), min(self.flows, start + length + FLOW_CONTEXT)
-            combined = self.ladder.run(lambda effort, a=first, b=last: self._complete(a, b, effort))
+            filled = self.ladder.run(lambda effort, a=first, b=last: self._complete(a, b, effort))
             for t in range(start, stop):
-                self.data.completed[t] = (combined[0][t - first], combined[1][t - first])
-                small = shrink_flows(Flows(*self.data.completed[t]))
-                self.data.small_flows[t] = Flows(small.forward.clone(), small.backward.clone())
+                self.data.completed[t] = Completed(self.data.raw[t], filled[t - first])
+                self.data.small_flows[t] = shrink_flows(Flows(*self.data.completed[t].pair(HOST)))
             self.completed = stop
             _drop_before(self.data.raw, stop - FLOW_CONTEXT)
 
-    def _complete(self, first: int, last: int, effort: Effort) -> tuple[list[Tensor], list[Tensor]]:
-        raw = [self.data.raw[t] for t in range(first, last)]
-        masks = [torch.from_numpy(self.data.holes[t]).float()[None, None] for t in range(first, last + 1)]
-        sides = ([pair[0] for pair in raw], [pair[1] for pair in raw])
-        return complete_bidirectional(self.ladder.models.completion, sides, masks, device=effort.device)
+    def _complete(self, first: int, last: int, effort: Effort) -> list[tuple[Patch, Patch]]:
+        net, raw = self.ladder.models.completion, [self.data.raw[t] for t in range(first, last)]
+        holes = [self.data.holes[t] for t in range(first, last + 1)]
+        there = complete_holes(net, [pair[0] for pair in raw], holes[:-1], device=effort.device)
+        back = complete_holes(net, [pair[1] for pair in raw[::-1]], holes[:0:-1], device=effort.device)
+        return list(zip(there, back[::-1], strict=True))
 
     def _pixel_stage(self) -> None:
         limit = min(PIXEL_CHUNK, self.options.subvideo_length)
@@ -169,7 +170,7 @@ class Shot:
 
     def _small_masks(self, t: int) -> Tensor:
         hole = torch.from_numpy(self.data.holes[t]).float()[None, None]
-        return shrink_masks(hole, unpack(self.data.updated[t], torch.device("cpu"))[1])
+        return shrink_masks(hole, self.data.updated[t].missing(HOST))
 
     def _window_stage(self) -> list[Frames]:
         out: list[Frames] = []
@@ -195,8 +196,8 @@ class Shot:
         flows = [self.data.small_flows[t] for t in range(start, stop - 1)]
         masks = torch.cat([self.data.small_masks[t] for t in range(start, stop)])
         near = WindowInput(
-            local=torch.cat(features[:local]),
-            references=torch.cat(features[local:]) if references else features[0][:0],
+            local=features[:local],
+            references=features[local:],
             flows=Flows(*(torch.cat(side).to(effort.device) for side in zip(*flows, strict=True))),
             masks=masks.to(effort.device),
             boxes=[hole_box(self.data.holes[t]) for t in range(start, stop)],
@@ -286,14 +287,6 @@ def window_weight(distance: int, *, between: bool) -> float:
         between: Whether windows centred before and after the frame reach it, too.
     """
     return 2 / 3 if distance == 0 and between else 1.0
-
-
-def hole_box(hole: NDArray[np.bool_]) -> Box | None:
-    """Bounding box of a hole, None when empty."""
-    rows, columns = hole.any(1).nonzero()[0], hole.any(0).nonzero()[0]
-    if len(rows) == 0:
-        return None
-    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
 def _drop_before(held: dict[int, object], first: int) -> None:

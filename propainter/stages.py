@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propainter.effort import Effort
+from propainter.flow_completion import FlowCompletion, complete_one_way
 from propainter.generator import Generator, token_mask
 from propainter.options import Frames
-from propainter.packed import Packed, unpack
+from propainter.packed import FlowPair, Packed, Patch, cut_patch, unpack
 from propainter.propagation import Flows
 from propainter.raft import Raft
 from propainter.region import Box, decode_region
@@ -28,7 +29,6 @@ CELL = 4  # px per feature
 TILE_OVERLAP = 24  # features shared by neighbouring tiles
 
 Encoded = tuple[Tensor, Tensor, Tensor]
-FlowPair = tuple[Tensor, Tensor]
 
 
 def flow_batch(
@@ -59,6 +59,22 @@ def flow_batch(
     return list(zip(forward, backward, strict=True)), tuple(part[-1:].clone() for part in encoded)
 
 
+def complete_holes(
+    net: FlowCompletion, flows: Sequence[Tensor], holes: Sequence[NDArray[np.bool_]], *, device: torch.device
+) -> list[Patch]:
+    """Completed flow of one direction, inside the holes; outside them it is what was measured.
+
+    Args:
+        net: The network.
+        flows: [1,2,H,W] each, px, in the order of the recurrence.
+        holes: bool [H,W] each, on the grid of its flow.
+        device: Where to compute.
+    """
+    masks = [torch.from_numpy(hole)[None, None] for hole in holes]
+    found = complete_one_way(net, flows, masks, device=device)
+    return [cut_patch(flow, hole) for (_, flow), hole in zip(found, holes, strict=True)]
+
+
 def encode_frames(
     net: Generator, updated: Sequence[Packed], holes: Sequence[NDArray[np.bool_]], *, effort: Effort
 ) -> list[Tensor]:
@@ -70,7 +86,8 @@ def encode_frames(
             image, missing = unpack(packed, effort.device)
             mask = torch.from_numpy(hole).to(effort.device, torch.float32)[None, None]
             inputs.append(torch.cat((image, mask, missing), dim=1))  # (1, 5, H, W)
-        out.extend(net.encoder(torch.cat(inputs)).split(1))
+        # copies: a view that is kept long would keep the whole batch
+        out.extend(features.clone() for features in net.encoder(torch.cat(inputs)).split(1))
     return out
 
 
@@ -78,15 +95,15 @@ class WindowInput(NamedTuple):
     """One generator window on the device.
 
     Attributes:
-        local: Features of the L local frames, [L,128,h,w].
-        references: Features of the reference frames, [R,128,h,w].
+        local: Features of the L local frames, [1,128,h,w] each.
+        references: Features of the reference frames, [1,128,h,w] each.
         flows: Completed flows between local frames on the feature grid, each [L-1,2,h,w].
         masks: Hole and missing on the feature grid, [L,2,h,w].
         boxes: Wanted part of each local frame, px; None where its hole is empty.
     """
 
-    local: Tensor
-    references: Tensor
+    local: list[Tensor]
+    references: list[Tensor]
     flows: Flows
     masks: Tensor
     boxes: list[Box | None]
@@ -109,8 +126,9 @@ def generate(net: Generator, view: WindowInput, *, effort: Effort) -> list[Pixel
         view: The window.
         effort: Batch size and tiles.
     """
-    axis = 2 if view.local.shape[2] > view.local.shape[3] else 3
-    length = view.local.shape[axis]
+    size = view.masks.shape
+    axis = 2 if size[2] > size[3] else 3
+    length = size[axis]
     out: list[Pixels] = []
     for start, stop in tile_spans(length, effort.tiles):
         ramp = tile_ramp(start, stop, length)
@@ -124,9 +142,9 @@ def _generate_tile(net: Generator, view: WindowInput, effort: Effort) -> list[Pi
     if not any(view.boxes):
         return []
     local = len(view.local)
-    grid = Grid(*view.local.shape[2:])
+    grid = Grid(*view.masks.shape[2:])
     spread = net.feat_prop_module(view.local, view.flows, view.masks)
-    tokens = net.ss(torch.cat((spread, view.references)))
+    tokens = net.ss(torch.cat((spread, *view.references)))
     tokens = net.transformers(tokens, token_mask(view.masks), grid, fast=True)
     features = spread + net.sc(tokens[:local], grid, as_conv=True)
     wanted = [(index, box) for index, box in enumerate(view.boxes) if box is not None]
@@ -175,7 +193,7 @@ def _slice(view: WindowInput, axis: int, start: int, stop: int) -> WindowInput:
 
     boxes = [None if box is None else _cut_box(box, axis, start * CELL, stop * CELL) for box in view.boxes]
     flows = Flows(*(cut(flow) for flow in view.flows))
-    return WindowInput(cut(view.local), cut(view.references), flows, cut(view.masks), boxes)
+    return WindowInput([*map(cut, view.local)], [*map(cut, view.references)], flows, cut(view.masks), boxes)
 
 
 def _cut_box(box: Box, axis: int, start: int, stop: int) -> Box | None:

@@ -67,7 +67,7 @@ class SoftComp(nn.Module):
         """Tokens [T,rows,columns,512] to features [T,128,h,w]; as_conv: see ``FusionFeedForward.forward``."""
         if as_conv:
             image, bias, _ = spread_patches(tokens, self.embedding, grid)
-            return self.bias_conv(image + bias)
+            return self.bias_conv(image.add_(bias))
         patches = self.embedding(tokens.flatten(1, 2)).transpose(1, 2)  # (T, 6272, rows*columns)
         return self.bias_conv(F.fold(patches, tuple(grid), KERNEL, padding=PAD, stride=STRIDE))
 
@@ -133,7 +133,7 @@ class FusionFeedForward(nn.Module):
 
     def _convolutions(self, x: Tensor, grid: Grid) -> Tensor:
         image, bias, overlap = spread_patches(x, self.fc1[0], grid)
-        image = F.gelu((image + bias) / overlap)
+        image = F.gelu(image.add_(bias).div_(overlap))
         last = self.fc2[1]
         collect = last.weight.reshape(DIM, FFN_CHANNELS, KERNEL, KERNEL)
         return F.conv2d(image, collect, last.bias, STRIDE, PAD).permute(0, 2, 3, 1)
@@ -161,7 +161,7 @@ class SparseTransformer(nn.Module):
         """Tokens of local and reference frames, mixed.
 
         Args:
-            x: [T,rows,columns,512], the local frames first, T at least 2.
+            x: [T,rows,columns,512], the local frames first, T at least 2; overwritten.
             token_mask: [L,rows,columns], above 0 where a token of a local frame touches the hole.
             grid: Feature grid.
             fast: Convolutions in the feed-forward, and only the L local frames in the last block (nothing reads
@@ -173,7 +173,6 @@ class SparseTransformer(nn.Module):
         plan = plan_attention(token_mask)
         for index, block in enumerate(self.transformer):
             keep = len(token_mask) if fast and index == BLOCKS - 1 else len(x)
-            attended = block.attention(block.norm1(x), plan, parity=index % 2, queries=keep)
-            x = x[:keep] + attended
-            x = x + block.mlp(block.norm2(x), grid, as_conv=fast)
+            x = x[:keep].add_(block.attention(block.norm1(x), plan, parity=index % 2, queries=keep))
+            x = x.add_(block.mlp(block.norm2(x), grid, as_conv=fast))
         return x

@@ -9,7 +9,7 @@ from propainter.attention import plan_attention
 from propainter.correlation import correlation_pyramid, lookup
 from propainter.flow_completion import complete_bidirectional, complete_one_way
 from propainter.generator import shrink_flows, shrink_masks, token_mask
-from propainter.packed import propagate_packed, unpack
+from propainter.packed import Completed, cut_patch, propagate_packed, unpack
 from propainter.propagation import Flows, backward_pass, forward_pass, propagate_pixels
 from propainter.raft import convex_upsample, pixel_grid
 from propainter.region import Box, decode_region
@@ -226,9 +226,16 @@ def test_packed_pixel_propagation_is_the_same_bits(golden):
     case = golden("imgprop")
     flows = Flows(case.tensor("flow_f")[0], case.tensor("flow_b")[0])
     updated, missing = propagate_pixels(case.video(), case.tensor("mask_u8")[:, None], flows)
-    pairs = list(zip(flows.forward.split(1), flows.backward.split(1), strict=True))
-    cpu = torch.device("cpu")
-    found = propagate_packed(list(case["frames_u8"]), [m != 0 for m in case["mask_u8"]], pairs, cpu)
+    holes, cpu = [m != 0 for m in case["mask_u8"]], torch.device("cpu")
+    pairs = zip(flows.forward.split(1), flows.backward.split(1), holes[:-1], holes[1:], strict=True)
+    completed = [
+        Completed(
+            (torch.where(torch.from_numpy(h0), 7, f), torch.where(torch.from_numpy(h1), 7, b)),
+            (cut_patch(f, h0), cut_patch(b, h1)),
+        )
+        for f, b, h0, h1 in pairs
+    ]
+    found = propagate_packed(list(case["frames_u8"]), holes, completed, cpu)
     images, masks = zip(*(unpack(packed, cpu) for packed in found), strict=True)
     assert torch.equal(torch.cat(images), updated)
     assert torch.equal(torch.cat(masks), missing)
@@ -260,7 +267,7 @@ def test_generator_fast_path(golden, models, name, local):
     frames, flows, masks, missing = window(case)
     encoded = net.encoder(torch.cat((frames, masks, missing), dim=1))
     small = shrink_masks(masks[:local], missing[:local])
-    spread = net.feat_prop_module(encoded[:local], shrink_flows(flows), small)
+    spread = net.feat_prop_module(encoded[:local].split(1), shrink_flows(flows), small)
     grid = Grid(*encoded.shape[-2:])
     tokens = net.ss(torch.cat((spread, encoded[local:])))
     tokens = net.transformers(tokens, token_mask(small), grid, fast=True)
@@ -278,7 +285,7 @@ def test_generator_inside(golden, models, variant):
     frames, flows, masks, missing = window(case)
     encoded = net.encoder(torch.cat((frames, masks, missing), dim=1))
     small = shrink_masks(masks[:4], missing[:4])
-    spread = net.feat_prop_module(encoded[:4], shrink_flows(flows), small)
+    spread = net.feat_prop_module(encoded[:4].split(1), shrink_flows(flows), small)
     assert worst(encoded[5], case["encoder_t5"]) <= 5e-5
     assert worst(spread[3], case["prop_t3"]) <= 5e-5
     grid, tokens = Grid(16, 24), net.ss(torch.cat((spread, encoded[4:])))

@@ -12,6 +12,7 @@ from propainter.effort import Effort, Ladder, next_effort
 from propainter.errors import InputError
 from propainter.masks import dilate
 from propainter.options import Options
+from propainter.packed import cut_patch
 from propainter.pipeline import Inpainter, Run
 from propainter.scenes import mark_cuts
 from propainter.shot import window_weight
@@ -78,7 +79,7 @@ def stubs(monkeypatch):
         return [stages.Pixels(i, b, torch.zeros(3, *s), torch.ones(s)) for (i, b), s in zip(boxes, shapes, strict=True)]
 
     monkeypatch.setattr(shot, "flow_batch", no_flow)
-    monkeypatch.setattr(shot, "complete_bidirectional", lambda _net, sides, _masks, device: sides)
+    monkeypatch.setattr(shot, "complete_holes", lambda _net, flows, holes, device: list(map(cut_patch, flows, holes)))
     monkeypatch.setattr(shot, "encode_frames", lambda _net, updated, _holes, effort: [torch.zeros(1, 1)] * len(updated))
     monkeypatch.setattr(shot, "generate", grey)
 
