@@ -57,7 +57,7 @@ MUTANTS = {
     "no_check": "final does not compare the outputs with their records",
     "outcome_forgotten": "an outcome that could not be recorded is not recorded later",
     "delete_on_doubt": "whoever is not sure that its outcome counts deletes its output",
-    "trust_errno": "an error in reply to a link is taken for a refusal; the name is not read",
+    "trust_errno": "no error in reply to a link is looked into (the code looks into all but `the name is taken`)",
 }
 
 

@@ -244,14 +244,15 @@ class SimOps(FileOps):
     def _rename(self, source: Path, target: Path) -> None:
         server = self.server
         if source in server.files:
-            if server.is_record(target):
-                server.crimes.append(f"renamed onto a record: {target.name}")
             inode = server.files[source]
+            if server.files.get(target) is inode:
+                return  # two names of one file: POSIX leaves both
             if target in server.files:
+                if server.is_record(target):
+                    server.crimes.append(f"renamed onto a record: {target.name}")
                 server.folders[target.parent].pop(target.name)
             server.drop(source)
-            server.add_name(target)
-            server.files[target] = inode
+            server.add_file(target, inode)
             return
         if source not in server.folders:
             raise FileNotFoundError(errno.ENOENT, "absent", str(source))

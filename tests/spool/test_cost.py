@@ -13,7 +13,7 @@ from spooltoy import work
 from waterz_spool.spool import Budget, Session, Spool, SpoolSettings
 
 ROOT = Path("/sim/spool")
-PROTOCOL = ("listdir", "read", "link", "unlink", "write_new", "mkdir", "sync_folder")
+PROTOCOL = ("listdir", "read", "link", "rename", "unlink", "write_new", "mkdir", "sync_folder")
 
 
 def operations(segments: int, workers: int) -> tuple[float, float]:
@@ -49,8 +49,11 @@ def operations(segments: int, workers: int) -> tuple[float, float]:
     return len(path) / segments, len(trace) / segments
 
 
-# The claim, won or lost (who has it is read then), the outcome under a temporary name, its two names, the folder.
-CLAIM_AND_FINISH = re.compile(r"link \d{5}\.1(\.end|\.done)?|read \d{5}\.1|(write_new|unlink) \.t\..*|sync_folder log")
+# The claim, won or lost (who has it may be read later), the outcome under a temporary name, its name, that of its
+# marker in place of the temporary one, the folder.
+CLAIM_AND_FINISH = re.compile(
+    r"link \d{5}\.1(\.end)?|rename \d{5}\.1\.done|read \d{5}\.1|(write_new|unlink) \.t\..*|sync_folder log"
+)
 
 
 class Tokens:

@@ -6,6 +6,7 @@ import errno
 import gc
 import weakref
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from spoolscene import SETTINGS, TIGHT, Scene
@@ -14,6 +15,7 @@ from spooltoy import expected, result_of, write_file
 from waterz_spool.errors import JobFailedError, UsageError
 from waterz_spool.spool import Claim, FileOps, Session, SpoolSettings
 from waterz_spool.spool.atomic import PAYLOAD_CAP_BYTES
+from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.spool.liveness import take_lock
 
 
@@ -288,6 +290,83 @@ def test_a_claim_whose_reply_was_lost_is_adopted(scene: Scene) -> None:
     held = claim(session)
     assert (held.task, held.attempt) == (0, 1)
     assert scene.work(held, 1)
+
+
+class Resent(FileOps):
+    """A client that had no answer to its link and sent it again: the name is taken, by itself."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.reads: list[str] = []
+
+    def link(self, source: Path, target: Path) -> None:
+        super().link(source, target)
+        if target.name in self.names:
+            super().link(source, target)
+
+    def read(self, path: Path, cap_bytes: int) -> bytes:
+        self.reads.append(path.name)
+        return super().read(path, cap_bytes)
+
+
+def test_a_claim_that_seemed_taken_by_another_is_adopted_after_a_lease(scene: Scene) -> None:
+    """Its name is not read before, its owner never seems dead to others, and new work does not come first."""
+    scene.prepared(1)
+    ops = Resent("00000.1")
+    session, other = scene.session(ops=ops), scene.session("h2", tasks=["final"])
+    for _ in range(3):
+        assert session.next() is None  # it holds the claim and does not know
+    assert other.next() is None
+    assert "00000.1" not in ops.reads
+    scene.pass_time(SETTINGS.lease_s - 1, alive=(session, other))
+    assert session.next() is None
+    ops.names = ()
+    scene.prepared(1, job_id="newer")
+    scene.pass_time(2, alive=(session, other))
+    held = claim(session)
+    assert held.key == ("job", 0, 1)
+    assert scene.work(held, 1)
+    assert claim(session).key == ("newer", 0, 1)
+    assert claim(other).key == ("job", "final", 1)
+
+
+def test_the_name_of_an_attempt_that_another_has_is_not_read(scene: Scene) -> None:
+    scene.prepared(2)
+    ops = Resent()
+    mine, other = scene.session(ops=ops), scene.session("h2")
+    mine._look()  # both were open
+    held = [claim(other), claim(other)]
+    assert mine.next() is None
+    for claimed in held:
+        scene.work(claimed, 2)
+    assert claim(mine).task == "final"
+    assert not [name for name in ops.reads if name.endswith(".1")]
+
+
+@pytest.mark.parametrize("do", ["fail", "lose", "duplicate"])
+def test_a_marker_that_seems_to_fail_leaves_no_temporary_name_and_is_there_after_the_next_look(
+    scene: Scene, do: Literal["fail", "lose", "duplicate"]
+) -> None:
+    job = scene.prepared(2)
+    faulty = FaultyOps(FileOps(), FaultPlan(rules=(FaultRule(do=do, op="rename", path="*.done"),)))
+    assert scene.work(claim(scene.session(ops=faulty)), 2)
+    assert not list(job.layout.log.glob(".t.*"))
+    assert len(list(job.layout.log.glob("0*.done"))) == (do != "fail")
+    assert claim(scene.session("h2")).task in (0, 1)
+    assert len(list(job.layout.log.glob("0*.done"))) == 1
+
+
+def test_a_marker_that_somebody_repairs_first_is_the_same(scene: Scene) -> None:
+    job = scene.prepared(1)
+
+    class Repaired(FileOps):
+        def rename(self, source: Path, target: Path) -> None:
+            job.log.scan(repair=True)
+            super().rename(source, target)
+
+    assert scene.work(claim(scene.session(ops=Repaired())), 1)
+    assert (job.layout.log / "00000.1.done").samefile(job.layout.log / "00000.1.end")
+    assert job.state().counts == {"done": 1}
 
 
 def test_an_outcome_whose_reply_was_lost_is_not_worked_on_again(scene: Scene) -> None:

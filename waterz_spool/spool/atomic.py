@@ -120,7 +120,7 @@ class FileOps:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(path, flags, FILE_MODE)
         try:
-            os.fchmod(fd, FILE_MODE)  # umask took bits away; protected_hardlinks wants rw for linkers
+            _let_group_read(fd)  # umask may have taken that away
             _write_all(fd, data)
             os.fsync(fd)
         finally:

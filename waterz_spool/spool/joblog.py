@@ -143,23 +143,52 @@ class JobLog:
         """
         temp = self.layout.log / f".t.{self.tokens()}"
         data = encode(record)
+        won = False
         try:
             self.ops.write_new(temp, data)
             hit("before_end", label(task))
-            return self.link_end(temp, data, task, attempt, record.kind)
+            won = self.link_end(temp, data, task, attempt, record.kind, spent=True)
         finally:
-            with contextlib.suppress(OSError):
-                self.ops.unlink(temp)
+            if not won:
+                self._remove(temp)
+        return won
 
-    def link_end(self, written: Path, data: bytes, task: Task, attempt: int, kind: str) -> bool:
-        """As `put_end`, with an outcome that was written before: works where no byte can be written any more."""
+    def link_end(self, written: Path, data: bytes, task: Task, attempt: int, kind: str, *, spent: bool = False) -> bool:
+        """As `put_end`, with an outcome that was written before: works where no byte can be written any more.
+
+        Args:
+            written: A durable file in log/.
+            data: Its content.
+            task: The task.
+            attempt: The attempt.
+            kind: The outcome's kind, for its marker.
+            spent: The name of the file is of no further use.
+        """
         won = link_if_absent(self.ops, written, self.layout.log / end_name(task, attempt), data)
         if won:
             hit("after_end", label(task))
-            self.mark(task, attempt, kind)  # at once: whoever lists the outcome without it has to read
+            if spent:
+                self._become_marker(written, task, attempt, kind)
+            else:
+                self.mark(task, attempt, kind)
             hit("after_marker", label(task))
             settle_folder(self.ops, self.layout.log)
         return won
+
+    def _become_marker(self, written: Path, task: Task, attempt: int, kind: str) -> None:
+        """At once, since whoever lists the outcome without its marker has to read; one call, not a link and a removal.
+
+        RACE: whoever repairs has linked this very file under the marker's name meanwhile. A file renamed onto itself
+        stays as it is; then the temporary name goes with the job.
+        """
+        try:
+            self.ops.rename(written, self.layout.log / marker_name(task, attempt, kind))
+        except OSError:
+            self._remove(written)
+
+    def _remove(self, temp: Path) -> None:
+        with contextlib.suppress(OSError):
+            self.ops.unlink(temp)
 
     def mark(self, task: Task, attempt: int, kind: str) -> None:
         """Add the readable marker of an outcome; derived, so a failure is left to the next one who looks."""

@@ -36,10 +36,25 @@ class Recovery:
         self._me = me
         self._clock = clock
         self._since: dict[Key, float] = {}  # when a claim without outcome was first seen
+        self._doubts: dict[Key, float] = {}  # by when to know whose it is
         self._owners = self._idle = 0
 
-    def own_open(self, snapshots: Snapshots, doubtful: Collection[Key]) -> Iterator[tuple[Job, Task, int]]:
+    def doubt(self, key: Key, *, answered: bool) -> None:
+        """A claim was not won: it is somebody else's, or this worker's own, if the answer to its link was lost.
+
+        After an answer (the name is taken) that is rare enough to be looked at only if the attempt still runs after
+        a lease; until then nobody is kept waiting longer than by a worker that died.
+        """
+        self._doubts[key] = self._clock.monotonic() + (self._spool.settings.lease_s if answered else 0.0)
+
+    def forget(self, job_id: str) -> None:
+        """Nothing of this job matters any more."""
+        self._doubts = {key: due for key, due in self._doubts.items() if key[0] != job_id}
+
+    def own_open(self, snapshots: Snapshots) -> Iterator[tuple[Job, Task, int]]:
         """Attempts claimed in this worker's name and without outcome, among those where that is in doubt."""
+        now = self._clock.monotonic()
+        doubtful = {key for key, due in self._doubts.items() if due <= now}
         for job, task, attempt, owner in _claimed(snapshots, doubtful):
             if owner.w == self._me.wid:
                 yield job, task, attempt

@@ -122,7 +122,6 @@ class Session:
         self._ended: set[Key] = set()
         self._executions: dict[Key, int] = {}
         self._idle_s = 0.0
-        self._doubtful: set[Key] = set()  # linked without a definite answer: may be ours
         self._paused = False
         self._paused_at = float("-inf")
         self._guard = threading.RLock()
@@ -189,7 +188,7 @@ class Session:
             rounds -= 1
             self._look()
             freed = self._recovery.revoke_predecessors(self._survey.snapshots)
-            claim = self._claim_one() or self._adopt()
+            claim = self._adopt() or self._claim_one()
             again = freed or self._candidates.contested
             if claim is None and not again and not self._recovery.revoke_stale(self._survey.snapshots, self._idle_s):
                 break
@@ -281,7 +280,7 @@ class Session:
         self._tokens.pop(job_id, None)
         self._candidates.over(job_id)
         self._ended = {key for key in self._ended if key[0] != job_id}
-        self._doubtful = {key for key in self._doubtful if key[0] != job_id}
+        self._recovery.forget(job_id)
         self._executions = {key: number for key, number in self._executions.items() if key[0] != job_id}
         self.spool.forget(job_id)
 
@@ -307,20 +306,21 @@ class Session:
             or not self._accept(candidate.job, candidate.task, candidate.attempt)
         ):
             return None
+        won = answered = False
         try:
             won = self._token_set(candidate.job).claim(candidate.task, candidate.attempt)
+            answered = True
         except OSError as error:
-            self._doubtful.add(key)
             self.trouble.note(error)
-            won = False
         if not won:
+            self._recovery.doubt(key, answered=answered)
             self._candidates.missed(candidate)
             return None
         return self._begin(candidate.job, candidate.task, candidate.attempt)
 
     def _adopt(self) -> Claim | None:
         """Work on a claim that bears our name and that we do not know of."""
-        for job, task, attempt in self._recovery.own_open(self._survey.snapshots, self._doubtful):
+        for job, task, attempt in self._recovery.own_open(self._survey.snapshots):
             key = (job.id, task, attempt)
             if key not in self._working and key not in self._ended and stage_of(task) in self.tasks:
                 return self._begin(job, task, attempt)

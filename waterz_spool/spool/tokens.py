@@ -10,7 +10,7 @@ import errno
 from dataclasses import dataclass
 from pathlib import Path
 
-from waterz_spool.spool.atomic import FileOps, UndecidedError, link_if_absent, settle_folder
+from waterz_spool.spool.atomic import FileOps, link_if_absent, settle_folder
 from waterz_spool.spool.clock import Tokens
 from waterz_spool.spool.failpoints import hit
 from waterz_spool.spool.formats import FORMAT_VERSION, EndRecord, Token, encode
@@ -49,23 +49,32 @@ class TokenSet:
         """Try to claim an attempt.
 
         Returns:
-            False when somebody else has it.
+            False when somebody has it. That may be this worker itself, when the answer to its link was lost and the
+            link sent again; reading each name that is taken would cost more than finding that out later.
 
         Raises:
             OSError: The token could not be written; UndecidedError: the claim may be ours all the same.
         """
         token = self._ready()
         target = self._folder / claim_name(task, attempt)
-        try:
-            won = link_if_absent(self._ops, token.path, target, token.data)
-        except UndecidedError as error:
-            if error.errno != errno.EMLINK:
-                raise
-            self._claim = None  # as many names as a file can have: go on with a new one
+        won = self._link(token, target)
+        if won is None:
             won = link_if_absent(self._ops, self._ready().path, target, token.data)
         if won:
             hit("after_claim", label(task))
         return won
+
+    def _link(self, token: Written, target: Path) -> bool | None:
+        """Whether the name is ours; None when that is not known."""
+        try:
+            self._ops.link(token.path, target)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno == errno.EMLINK:
+                self._claim = None  # as many names as a file can have: go on with a new one
+            return None
+        return True
 
     def outcome(self, name: str) -> Written | None:
         """An outcome written before: ``released``, ``nospace`` or ``failed``; None if there was no room even then."""
