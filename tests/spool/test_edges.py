@@ -11,7 +11,7 @@ import pytest
 from spoolscene import Scene
 
 from waterz_spool.errors import InputError, JobFailedError, UsageError
-from waterz_spool.spool import DamagedRecordError, FileOps, Session, failpoints
+from waterz_spool.spool import DamagedRecordError, FileOps, Session, atomic, failpoints
 from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 
 
@@ -90,6 +90,29 @@ def test_a_source_that_changes_while_it_is_read_is_refused(scene: Scene, ops: Fa
 def test_a_lost_reply_to_the_appearance_of_a_job_is_no_failure(scene: Scene, ops: FaultyOps) -> None:
     ops.use([FaultRule(do="lose", op="rename", times=1)])
     assert scene.submit().state().state == "preparing"
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["linked", "copied"])
+def test_a_source_that_is_pinned_twice_by_a_doubled_request_is_pinned(
+    scene: Scene, ops: FaultyOps, monkeypatch: pytest.MonkeyPatch, hidden: bool
+) -> None:
+    monkeypatch.setattr(atomic, "_hidden_from_group", lambda source, folder: hidden)
+    ops.use([FaultRule(do="duplicate", op="pin", times=1)])
+    source = scene.submit().source()
+    assert source.read_bytes() == b"the video"
+    assert source.samefile(scene.source) is not hidden
+
+
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.EIO])
+def test_a_pin_whose_link_was_done_and_not_answered_is_done(tmp_path: Path, number: int) -> None:
+    class Unanswered(FileOps):
+        def link(self, source: Path, target: Path) -> None:
+            super().link(source, target)
+            raise OSError(number, os.strerror(number), str(target))
+
+    (tmp_path / "a").write_bytes(b"the video")
+    Unanswered().pin(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").samefile(tmp_path / "a")
 
 
 def test_two_submits_of_one_id_leave_the_first(scene: Scene, ops: FaultyOps) -> None:

@@ -223,7 +223,8 @@ class FileOps:
         """Keep a file's content under another name: hard link, else reflink, else a durable copy.
 
         In a folder of a group that is not the caller's own, what that group could not read is copied: a link would
-        keep the file's permissions, and they are not ours to change.
+        keep the file's permissions, and they are not ours to change. The other name must be the caller's own: what
+        lies there already is replaced, as the rest of an earlier try.
 
         Limit: a hard link shows what is later written into the source in place (the job checks size, time and, when
         in doubt, content); editors and downloaders that replace the file do not touch it.
@@ -231,8 +232,12 @@ class FileOps:
         try:
             if _hidden_from_group(source, target.parent):
                 raise PermissionError
-            os.link(source, target, follow_symlinks=False)
+            self.link(source, target)
         except OSError:
+            with contextlib.suppress(OSError):  # refused; or done, and the answer lost or that to a second request
+                if self.same_file(source, target):
+                    return
+                self.unlink(target)
             self.copy(source, target)
 
     def copy(self, source: Path, target: Path) -> None:
