@@ -53,6 +53,26 @@ def test_a_mark_that_jumps_is_masked_where_it_stands(pan, count):
     assert all(0.6 <= one.score <= 1 for _, one in found.scores)
 
 
+def fading(frames, fade):
+    """From place to place within so many frames in which both are there, the one weaker, the other stronger."""
+    alphas = []
+    for index in range(len(frames)):
+        number, since = divmod(index, EVERY)
+        here = (since + 1) / (fade + 1) if number and since < fade else 1.0
+        before = PLACES[(number - 1) % len(PLACES)]
+        alphas.append(here * mark(PLACES[number % len(PLACES)]) + (1 - here) * mark(before))
+    return burnt(frames, alphas), [alpha > 0.1 for alpha in alphas]
+
+
+@pytest.mark.parametrize("fade", [1, 3, 6])
+def test_a_mark_that_fades_over_from_place_to_place_is_masked_at_both(fade):
+    frames, truth = fading(scene(100), fade)
+    found, masks = find(frames)
+    assert len(found.patches) == 5, "each place once"
+    for mask, true in zip(masks, truth, strict=True):
+        assert (mask & true).sum() > 0.95 * true.sum()
+
+
 def test_fast_video_is_looked_at_less_often_and_its_frames_are_exact_all_the_same():
     frames, _ = jumping(scene(160, pan=1.2), every=40)
     found, _ = find(frames, rate=50.0)
@@ -76,6 +96,18 @@ def moving(frames, speed):
     return burnt(frames, [mark((20 + int(x), 60)) for x in places])
 
 
+def budging(frames):
+    """A thing of the scene that stands, moves a little within three frames, and stands again."""
+
+    def thing(x):
+        picture = np.zeros(SIZE[::-1], np.float32)
+        cv2.ellipse(picture, (x, 80), (14, 28), 0, 0, 360, 1, -1)
+        cv2.circle(picture, (x + 4, 72), 5, 0, -1)
+        return cv2.GaussianBlur(picture, (0, 0), 1.5) * 0.8
+
+    return burnt(frames, [thing(120 + min(9, 3 * max(0, t - 39))) for t in range(len(frames))])
+
+
 def cut():
     """Two shots with a sign, each from a camera that stands still."""
     alphas = [mark((20, 60))] * 40 + [mark((150, 120))] * 40
@@ -91,9 +123,20 @@ def cut():
         scene(80, pan=0.3),
         moving(scene(80), 3),
         moving(scene(80, pan=0.0, noise=1.0), 6),
+        budging(scene(80, pan=0.0, noise=1.0)),
+        budging(scene(80, pan=1.0, noise=1.0)),
         cut(),
     ],
-    ids=["pan", "tripod", "slow pan", "moving sign", "sign that moves on a tripod shot", "cut"],
+    ids=[
+        "pan",
+        "tripod",
+        "slow pan",
+        "moving sign",
+        "sign that moves on a tripod shot",
+        "thing that budges",
+        "thing that budges in a pan",
+        "cut",
+    ],
 )
 def test_what_is_no_jump_is_not_found(frames):
     found, _ = find(frames)

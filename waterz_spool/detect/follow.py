@@ -148,9 +148,12 @@ class Follower:
         runs = np.split(shown, np.flatnonzero(np.diff(shown) > BLOCK) + 1)
         run = min(runs, key=lambda run: 0 if run[0] <= middle <= run[-1] else min(abs(run - middle)))
         start, stop = int(run[0]), int(run[-1]) + 1
+        sharp = start, stop
         for _ in range(FADE_FRAMES):
             start -= int(start > 0 and values[start - 1] >= FADING * usual)
             stop += int(stop < len(values) and values[stop] >= FADING * usual)
+        start -= int(0 < start < sharp[0])  # a fade begins before, and ends after, what can be told from noise
+        stop += int(sharp[1] < stop < len(values))
         return stay.first + start, stay.first + stop
 
     def _stand(self, stay: _Stay) -> Stand:
