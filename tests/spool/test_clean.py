@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,8 +16,9 @@ from spoolscene import Scene
 
 from waterz_spool.__main__ import main
 from waterz_spool.errors import SetupError, UsageError
-from waterz_spool.spool import Job
+from waterz_spool.spool import FileOps, Job, Spool
 from waterz_spool.spool import clean as cleaning
+from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 
 
 def finished(scene: Scene, job_id: str = "job") -> Job:
@@ -93,16 +97,16 @@ def test_a_worker_whose_job_is_cleaned_away_drops_it(scene: Scene) -> None:
     assert session.drained()
 
 
-def test_a_grant_in_the_last_moment_brings_the_job_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grant_in_the_last_moment_brings_the_job_back(scene: Scene) -> None:
     job = failed_job(scene)
-    rename = Path.rename
 
-    def late(self: Path, target: Path) -> Path:
-        if self == job.path:
-            job.retry()
-        return rename(self, target)
+    class Late(FileOps):
+        def rename(self, source: Path, target: Path) -> None:
+            if source == job.path:
+                job.retry()
+            super().rename(source, target)
 
-    monkeypatch.setattr(Path, "rename", late)
+    scene.spool.ops = Late()
     assert gone(scene, states=["failed"]) == []
     assert job.state().state == "preparing"
 
@@ -183,20 +187,19 @@ def test_a_worker_that_lives_for_days_keeps_its_lock_and_record(scene: Scene) ->
     assert list(layout.workers.iterdir()) == []
 
 
-def test_what_a_cleaner_sets_aside_is_not_taken_by_another(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_cleaner_sets_aside_is_not_taken_by_another(scene: Scene) -> None:
     """The grant comes while the job lies in the trash, not looked at again yet, and a second cleaner passes."""
     job = failed_job(scene)
-    rename = Path.rename
 
-    def late(self: Path, target: Path) -> Path:
-        if self == job.path:
-            job.retry()
-            moved = rename(self, target)
-            assert gone(scene, states=["failed"]) == []
-            return moved
-        return rename(self, target)
+    class Late(FileOps):
+        def rename(self, source: Path, target: Path) -> None:
+            if source == job.path:
+                job.retry()
+            super().rename(source, target)
+            if source == job.path:
+                assert gone(scene, states=["failed"]) == []
 
-    monkeypatch.setattr(Path, "rename", late)
+    scene.spool.ops = Late()
     assert gone(scene, states=["failed"]) == []
     assert job.state().state == "preparing"
 
@@ -210,6 +213,82 @@ def test_what_a_dead_cleaner_had_set_aside_is_decided_later(scene: Scene, monkey
     assert [name for what, name in gone(scene) if what == "aside"] == [f".done.{'0' * 24}"]
     assert (done.path.exists(), live.path.is_dir()) == (False, True)
     assert list(scene.spool.layout.trash.iterdir()) == []
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): data for path, data in contents(folder).items()}
+
+
+class NameByName(FaultyOps):
+    """Removes a tree as systems do, so that it can be stopped half way."""
+
+    def remove_tree(self, path: Path) -> None:
+        for each in sorted(path.rglob("*"), reverse=True):
+            if each.is_dir():
+                each.rmdir()
+            else:
+                self.unlink(each)
+        path.rmdir()
+
+
+def interrupted(folder: Path, do: Literal["fail", "lose"], operation: int, times: int) -> tuple[bool, bool]:
+    """Clean a done and a live job with one operation (times 1), or all from it on (0), going wrong.
+
+    Returns:
+        Whether that operation exists, and whether the done job was left whole.
+    """
+    scene = Scene(folder)
+    done, live = finished(scene, "done"), scene.prepared(job_id="live")
+    held = scene.session(jobs=["live"]).next()
+    whole, other = records(done.path), records(live.path)
+    ops = NameByName(FileOps(), FaultPlan(rules=(FaultRule(do=do, skip=operation, times=times),)))
+    spool = Spool.open(scene.spool.root, clock=scene.spool.clock, tokens=scene.token)
+    spool.ops = ops
+    with contextlib.suppress(OSError):
+        spool.clean(older_than_s=0.0, dry_run=False)
+    struck = ops._rules[0]._left != (times or -1)
+    trash = {path.name: path for path in scene.spool.layout.trash.iterdir()}
+    aside = [path for name, path in trash.items() if name.startswith(".done.")]
+    left = done.path.exists()
+    if left or aside:
+        assert records(done.path if left else aside[0]) == whole  # else it is decided: trash, or gone
+    assert len(trash) + left <= 1
+    assert records(live.path) == other
+    gone(scene)  # in trash/ under a hidden name it is another cleaner's for an hour
+    assert [path.name for path in scene.spool.layout.trash.iterdir()] == [path.name for path in aside if not left]
+    assert not done.path.exists()
+    assert scene.work(held) and (scene.folder / "out" / "done.mp4").exists()
+    scene.close()
+    return struck, left
+
+
+@pytest.mark.parametrize(("do", "times"), [("fail", 1), ("lose", 1), ("fail", 0)], ids=["failed", "lost", "died"])
+def test_a_cleaner_stopped_anywhere_leaves_a_job_whole_or_in_the_trash(
+    tmp_path: Path, do: Literal["fail", "lose"], times: int
+) -> None:
+    lefts = []
+    for operation in itertools.count():
+        folder = tmp_path / str(operation)
+        folder.mkdir()
+        struck, left = interrupted(folder, do, operation, times)
+        if not struck:
+            break
+        lefts.append(left)
+    assert len(lefts) > 15
+    assert {True, False} == set(lefts)
+
+
+def test_a_heartbeat_that_cannot_be_looked_at_is_no_death(scene: Scene) -> None:
+    job = scene.prepared()
+    session = scene.session()
+    assert session.next() is not None
+    session.heart.beat()
+    job.cancel()
+    rule = FaultRule(do="fail", op="look", path=f"*/{session.wid}.hb")
+    scene.spool.ops = FaultyOps(FileOps(), FaultPlan(rules=(rule,)))
+    with pytest.raises(OSError, match="by plan"):
+        gone(scene)
+    assert job.path.exists()
 
 
 STATES = ["live", "idle", "done", "unpublished", "cancelled", "failed"]

@@ -33,7 +33,6 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR)
 _TRIES = 3
-_REMOVALS = 1000
 _FICLONE = 0x40049409  # linux/fs.h
 
 
@@ -54,6 +53,7 @@ class Look(NamedTuple):
     folder: bool
     mtime_s: float
     uid: int = 0
+    changed_s: float = 0.0  # when anything about it changed, its name too
 
 
 class BeatFile(Protocol):
@@ -159,15 +159,12 @@ class FileOps:
     def remove_tree(self, path: Path) -> None:
         """Remove a folder and all in it, following no symlink; absent is fine.
 
-        What goes meanwhile (another one removes it too, or the answer to our own removal was lost) ends one pass only.
+        Raises:
+            OSError: Something in it could not be removed; all else is.
         """
-        for _ in range(_REMOVALS):
-            try:
-                shutil.rmtree(path)
-                return
-            except FileNotFoundError as error:
-                if str(error.filename) == str(path):  # else something below it
-                    return
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.rmdir()
 
     def seal(self, path: Path) -> tuple[int, str]:
         """Make a complete file durable, and readable for the group; its size in bytes and sha256 (hex)."""
@@ -205,7 +202,7 @@ class FileOps:
             OSError: It is absent, or cannot be looked at.
         """
         info = path.lstat()
-        return Look(stat.S_ISDIR(info.st_mode), info.st_mtime, info.st_uid)
+        return Look(stat.S_ISDIR(info.st_mode), info.st_mtime, info.st_uid, info.st_ctime)
 
     def same_file(self, one: Path, other: Path) -> bool:
         """Whether two names stand for one file.

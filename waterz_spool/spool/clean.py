@@ -8,9 +8,6 @@ that still runs in such a job finds its folder gone and drops the work.
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -49,6 +46,7 @@ class Cleaner:
     ) -> None:
         self._only = None if jobs is None else frozenset(jobs)
         self._spool = spool
+        self._ops = spool.ops
         self._layout: SpoolLayout = spool.layout
         self._older_than_s = older_than_s
         self._states = frozenset(states)
@@ -64,7 +62,7 @@ class Cleaner:
             SetupError: trash/ or jobs/ is no folder of the spool.
         """
         for folder in (self._layout.trash, self._layout.jobs):
-            if not _is_folder(folder):
+            if not self._ops.look(folder).folder:
                 raise SetupError("not a folder of the spool", where=str(folder), todo="put a real folder there")
         found = []
         for item, path in self._find():
@@ -78,36 +76,36 @@ class Cleaner:
         if self._only is not None:
             return
         day_s = max(_LEFTOVER_S, self._older_than_s)
-        yield from _old(self._layout.jobs, "submit", ".tmp", day_s)
-        yield from _old(self._layout.outbox, "part", ".part", day_s)
+        yield from self._old(self._layout.jobs, "submit", ".tmp", day_s)
+        yield from self._old(self._layout.outbox, "part", ".part", day_s)
         yield from self._workers(day_s)
-        yield from _old(self._layout.trash, "trash", "", 0.0)
+        yield from self._old(self._layout.trash, "trash", "", 0.0)
         yield from self._forgotten()
-        yield from _old(self._layout.fetched, "download", "", day_s)
+        yield from self._old(self._layout.fetched, "download", "", day_s)
 
     def _jobs(self) -> Iterator[tuple[Cleaned, Path]]:
-        for path in _entries(self._layout.jobs):
-            if JOB_ID.fullmatch(path.name) is None or not _is_folder(path):
+        for path in self._entries(self._layout.jobs):
+            if JOB_ID.fullmatch(path.name) is None or not self._ops.look(path).folder:
                 continue
             if self._only is not None and path.name not in self._only:
                 continue
-            age_s = _age_s(path / "log")
             state = self._ended(self._job(path, path.name))
-            if age_s is not None and age_s >= self._older_than_s and state in self._states:
+            age_s = self._age_s(path / "log") if state in self._states else None
+            if age_s is not None and age_s >= self._older_than_s:
                 yield Cleaned("job", path.name, state, age_s), path
 
     def _workers(self, at_least_s: float) -> Iterator[tuple[Cleaned, Path]]:
         """Records, locks and heartbeats of workers whose heartbeat is gone or old: a live one's record may be older."""
-        for item, path in _old(self._layout.workers, "worker", "", at_least_s):
-            beat_s = _age_s(self._layout.heartbeat(path.name.partition(".")[0]))
+        for item, path in self._old(self._layout.workers, "worker", "", at_least_s):
+            beat_s = self._age_s(self._layout.heartbeat(path.name.partition(".")[0]))
             if beat_s is None or beat_s >= at_least_s:
                 yield item, path
 
     def _forgotten(self) -> Iterator[tuple[Cleaned, Path]]:
         """Jobs that a cleaner had set aside when it died, before it knew that they may go."""
-        for path in _entries(self._layout.trash):
-            age_s = _age_s(path, changed=True)
-            if path.name.startswith(".") and age_s is not None and age_s >= _ASIDE_S and _is_folder(path):
+        for path in self._entries(self._layout.trash):
+            age_s = self._age_s(path, changed=True)
+            if path.name.startswith(".") and age_s is not None and age_s >= _ASIDE_S and self._ops.look(path).folder:
                 yield Cleaned("aside", path.name, "", age_s), path
 
     def _job(self, path: Path, job_id: str) -> Job:
@@ -129,7 +127,7 @@ class Cleaner:
     def _at_work(self, job: Job, snapshot: Snapshot) -> bool:
         for task, attempt in snapshot.running():
             owner = job.log.owner(task, attempt)
-            age_s = None if owner is None else _age_s(self._layout.heartbeat(owner.w))
+            age_s = None if owner is None else self._age_s(self._layout.heartbeat(owner.w))
             if age_s is not None and age_s < max(_SILENT_S, 10 * self._spool.settings.lease_s):
                 return True
         return False
@@ -140,82 +138,88 @@ class Cleaner:
         if item.what == "aside":
             return self._decide(path, path.name[1:].rpartition(".")[0], ENDED)
         if item.what == "trash":
-            return _delete(path)
+            return self._delete(path)
         if item.what in ("submit", "download"):
             aside = self._layout.trash / f"{path.name.lstrip('.')}.{self._spool.tokens()}"
-            return _renamed(path, aside) and _delete(aside)
+            return self._renamed(path, aside) and self._delete(aside)
         with contextlib.suppress(OSError):
-            path.unlink()
+            self._ops.unlink(path)
             return True
         return False
 
     def _remove_job(self, path: Path) -> bool:
         """Set a job aside under a hidden name, which other cleaners leave alone, and look at it once more there."""
         aside = self._layout.trash / f".{path.name}.{self._spool.tokens()}"
-        return _renamed(path, aside) and self._decide(aside, path.name, self._states)
+        return self._renamed(path, aside) and self._decide(aside, path.name, self._states)
 
     def _decide(self, aside: Path, job_id: str, states: Iterable[str]) -> bool:
         """Delete a job that was set aside, or bring it back."""
         # RACE: the job may have been granted more between the look and the rename; nobody can do so any more now.
         if self._ended(self._job(aside, job_id)) not in states:
-            _renamed(aside, self._layout.jobs / job_id)
+            self._renamed(aside, self._layout.jobs / job_id)
             return False
-        for entry in _entries(self._layout.active):
+        for entry in self._entries(self._layout.active):
             if entry.name.split("-", 2)[-1] == job_id:
                 with contextlib.suppress(OSError):
-                    entry.unlink()
+                    self._ops.unlink(entry)
         trash = aside.with_name(aside.name[1:])
-        if _renamed(aside, trash):
-            _delete(trash)
+        if self._renamed(aside, trash):
+            self._delete(trash)
         return True
 
+    # ---- the folders
 
-def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder of the spool; nothing where a symlink stands in its place and leads elsewhere."""
-    try:
-        return sorted(folder.iterdir()) if _is_folder(folder) else []
-    except FileNotFoundError:
-        return []
+    def _entries(self, folder: Path) -> list[Path]:
+        """What lies in a folder of the spool; nothing where a symlink stands in its place and leads elsewhere."""
+        try:
+            return sorted(map(folder.joinpath, self._ops.listdir(folder))) if self._ops.look(folder).folder else []
+        except FileNotFoundError:
+            return []
 
+    def _old(self, folder: Path, what: str, ending: str, at_least_s: float) -> Iterator[tuple[Cleaned, Path]]:
+        for path in self._entries(folder):
+            hidden = path.name.startswith(".")
+            age_s = self._age_s(path)
+            if age_s is None or age_s < at_least_s or not path.name.endswith(ending) or hidden != bool(ending):
+                continue
+            yield Cleaned(what, path.name, "", age_s), path
 
-def _renamed(path: Path, target: Path) -> bool:
-    """Whether a folder has its new name; never onto anything that exists (a folder with content is refused)."""
-    try:
-        if os.path.lexists(target):
+    def _age_s(self, path: Path, *, changed: bool = False) -> float | None:
+        """Since it was written to, or (``changed``) since anything about it changed, its name too; None: it is gone.
+
+        Raises:
+            OSError: It cannot be looked at: that says nothing about who is alive.
+        """
+        try:
+            found = self._ops.look(path)
+        except FileNotFoundError:
+            return None
+        return max(0.0, time.time() - (found.changed_s if changed else found.mtime_s))
+
+    def _renamed(self, path: Path, target: Path) -> bool:
+        """Whether a folder has its new name; never onto anything that exists (a folder with content is refused)."""
+        try:
+            if self._there(target):
+                return False
+            self._ops.rename(path, target)
+        except OSError:
+            return False  # another cleaner has it
+        return True
+
+    def _delete(self, path: Path) -> bool:
+        """Delete something in trash/; what is still open elsewhere (``.nfs...``) stays there for the next time."""
+        try:
+            if self._ops.look(path).folder:
+                self._ops.remove_tree(path)
+            else:
+                self._ops.unlink(path)
+            return not self._there(path)
+        except OSError:
             return False
-        path.rename(target)
-    except OSError:
-        return False  # another cleaner has it
-    return True
 
-
-def _old(folder: Path, what: str, ending: str, at_least_s: float) -> Iterator[tuple[Cleaned, Path]]:
-    for path in _entries(folder):
-        hidden = path.name.startswith(".")
-        age_s = _age_s(path)
-        if age_s is None or age_s < at_least_s or not path.name.endswith(ending) or hidden != bool(ending):
-            continue
-        yield Cleaned(what, path.name, "", age_s), path
-
-
-def _age_s(path: Path, *, changed: bool = False) -> float | None:
-    """Since it was written to, or (``changed``) since anything about it changed, its name too."""
-    try:
-        info = path.lstat()
-    except OSError:
-        return None
-    return max(0.0, time.time() - (info.st_ctime if changed else info.st_mtime))
-
-
-def _is_folder(path: Path) -> bool:
-    return stat.S_ISDIR(path.lstat().st_mode)
-
-
-def _delete(path: Path) -> bool:
-    """Delete something in trash/; what is still open elsewhere (``.nfs...``) stays there for the next time."""
-    with contextlib.suppress(OSError):
-        if _is_folder(path):
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()
-    return not os.path.lexists(path)
+    def _there(self, path: Path) -> bool:
+        try:
+            self._ops.look(path)
+        except FileNotFoundError:
+            return False
+        return True
