@@ -60,6 +60,7 @@ def _file_error(error: OSError) -> WaterzError:
         errno.EPERM: "check who may read and write there, and that the file system has hard links",
         errno.EIO: "look after the disk or its server, then run it again",
         errno.ESTALE: "look after the file server, then run it again",
+        errno.ENOTCONN: "mount it again or look after its server, then run it again",
         errno.ENOTDIR: "a file lies where a folder is needed",
     }
     what = error.strerror or type(error).__name__

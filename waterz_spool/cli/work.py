@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,7 +25,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 
 
 @click.command("worker")
-@click.option("--drain", is_flag=True, help="Exit when nothing is left to do.")
+@click.option("--drain", is_flag=True, help="Exit when nothing is left to do; paused jobs are waited for while idle.")
 @click.option("--max-segments", type=click.IntRange(min=1), help="Exit after so many segments.")
 @click.option("--time-limit", metavar="TIME", help="Take no task after so long, for example 55:00.")
 @click.option("--stages", metavar="KINDS", help="Kinds of tasks to take; default prep,segment,final.")
@@ -43,7 +44,6 @@ def worker_command(settings: Settings, **given: Any) -> None:
 
     from waterz_spool.launch.allocation import Allocation
     from waterz_spool.launch.shift import Shift
-    from waterz_spool.spool import Spool
     from waterz_spool.stages.worker import Limits
 
     allocation = Allocation.of_this_process()
@@ -56,11 +56,11 @@ def worker_command(settings: Settings, **given: Any) -> None:
         idle_timeout_s=config.worker.idle_timeout_s,
     )
     _start_logging(quiet=given["quiet"])
-    spool = Spool.open(settings.spool_root())
+    spool, jobs = _open(settings.spool_root(), given["jobs"], limits.idle_timeout_s, stop, scheduled=given["requeue"])
     shift = Shift(
         spool,
         tasks=_stages(given["stages"], config.worker.finalize_by),
-        jobs=[spool.job(name).id for name in given["jobs"]] or None,
+        jobs=jobs or None,
         allocation=allocation,
         time_limit_s=_seconds(given["time_limit"]),
         serve_group=given["serve_group"],
@@ -69,6 +69,24 @@ def worker_command(settings: Settings, **given: Any) -> None:
     if stop:
         back = bool(allocation and given["requeue"]) and shift.come_back(stop.signal)
         sys.exit(exit_code(stop.signal, scheduled=back or given["requeue"]))
+
+
+def _open(
+    root: Path, names: Sequence[str], patience_s: float, stop: StopFlag, *, scheduled: bool
+) -> tuple[Spool, list[str]]:
+    """The spool and the ids of the jobs of these names, as soon as the mount answers."""
+    from waterz_spool.launch.spools import when_it_answers
+    from waterz_spool.spool import Spool
+
+    def begin() -> tuple[Spool, list[str]]:
+        spool = Spool.open(root)
+        return spool, [spool.job(name).id for name in names]
+
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            sys.exit(exit_code(stop.signal, scheduled=scheduled))
+
+    return when_it_answers(begin, root, pause=pause, patience_s=patience_s)
 
 
 def _require_libraries() -> None:

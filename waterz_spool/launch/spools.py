@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from waterz_spool.config import Config
-from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings
+from waterz_spool.errors import TryAgainError
+from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, storage_error
 from waterz_spool.spool.verdict import newest_verdict
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_AGAIN_S = 5.0
+_LASTING = (errno.EACCES, errno.EPERM, errno.EROFS)  # time does not heal it
 _LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "f2fs", "bcachefs"}
 
 
 def open_or_create(root: Path, config: Config) -> Spool:
     """The spool at ``root``; a new one gets the timing that its file system needs."""
     return Spool.create(root.absolute(), settings_for(root.absolute(), config.spool.lease_s))
+
+
+def when_it_answers(act: Callable[[], T], root: Path, *, pause: Callable[[float], None], patience_s: float) -> T:
+    """What ``act`` gives as soon as the storage of a spool answers: a worker may start while a server is away.
+
+    Args:
+        act: Reads the spool.
+        root: The spool, for people.
+        pause: Lets so many seconds pass.
+        patience_s: Give up after so long; 0: never.
+
+    Raises:
+        TryAgainError: Patience is at its end.
+        OSError: Something that does not pass, such as a lack of permission.
+    """
+    begun, said = time.monotonic(), False
+    while True:
+        try:
+            return act()
+        except OSError as error:
+            number = storage_error(error)
+            if not number or number in _LASTING:
+                raise
+            what = f"the spool cannot be read: {os.strerror(number)}"
+            left_s = patience_s - (time.monotonic() - begun) if patience_s else _AGAIN_S
+            if left_s <= 0:
+                todo = "see to the mount and its server (waterz-spool doctor tells more), then start the worker again"
+                raise TryAgainError(what, where=str(root), todo=todo) from error
+            if not said:
+                log.warning("%s; waiting until it can (%s)", what, root)
+                said = True
+        pause(min(left_s, _AGAIN_S))
 
 
 def settings_for(root: Path, lease_s: float = 0.0) -> SpoolSettings:

@@ -221,6 +221,41 @@ def test_quota_and_errors_of_a_server_are_waited_for(
         assert job.finished() == undisturbed
 
 
+@pytest.mark.parametrize("name", ["EIO", "ENOTCONN"])
+def test_a_worker_that_starts_while_the_mount_is_away_waits_for_it(
+    name: str, tmp_path: Path, video: Path, undisturbed: bytes
+) -> None:
+    environment, switch = faults(tmp_path, {"do": "fail", "errno": name})
+    with run(tmp_path, video, "spool") as job:
+        switch.touch()
+        job.start(**environment)
+        wait_until(lambda: "the spool cannot be read" in job.errors.read_text(), "the worker says so")
+        assert job.worker is not None and job.worker.poll() is None
+        switch.unlink()
+        assert job.finished() == undisturbed
+        assert job.errors.read_text().count("cannot be read") == 1
+
+
+def test_a_worker_whose_mount_stays_away_says_so_and_is_to_be_started_again(tmp_path: Path) -> None:
+    environment, switch = faults(tmp_path, {"do": "fail", "errno": "ESTALE"})
+    spool, _ = toy_job(tmp_path / "spool", tmp_path / "v.mp4")
+    switch.touch()
+    line = [sys.executable, "-m", "waterz_spool", "--spool", str(spool.root)]
+
+    def said(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [*line, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stderr
+
+    code, text = said("worker", "--idle-timeout", "1")
+    what, where, todo = text.splitlines()[-3:]
+    assert (code, what) == (75, "error: the spool cannot be read: Stale file handle")
+    assert str(spool.root) in where and "start the worker again" in todo
+    code, text = said("status")
+    assert code == 6 and "look after the file server" in text
+
+
 def test_run_shows_an_outage_of_20_seconds_once_and_goes_on(tmp_path: Path, video: Path, undisturbed: bytes) -> None:
     environment, switch = faults(tmp_path, {"do": "fail", "errno": "EIO"})
     settings = tmp_path / "settings.yaml"
