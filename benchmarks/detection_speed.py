@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -55,20 +56,20 @@ def untrained(path: Path) -> None:
     ultralytics().YOLO("yolo11n.yaml").save(str(path))
 
 
-def ours(clip: Path, weights: Path, imgsz: int) -> int:
+def ours(clip: Path, weights: Path, imgsz: int, *, detector: str = "auto") -> int:
     """What prepare does: decode, look at every frame, follow."""
     from waterz_spool import media
-    from waterz_spool.detect.tracks import LinkRules
-    from waterz_spool.detect.yolo import YoloDetector, YoloModel, YoloOptions
+    from waterz_spool.config import DetectConfig
+    from waterz_spool.stages.detectors import detector_of
 
     info = media.probe(clip)
-    options = YoloOptions(imgsz=imgsz, device="cpu")
-    detector = YoloDetector(YoloModel(weights, options), info, options, rules=LinkRules())
+    options = DetectConfig(detector=detector, weights=str(weights), imgsz=imgsz, device="cpu")
+    looking = detector_of(options, info, sha256="", spool=None)
     count = 0
     for frame in media.decode(clip, info, threads=1):
-        detector.add(frame.index, frame.picture, media.planes(frame)[0])
+        looking.add(frame.index, frame.picture, media.planes(frame)[0])
         count += 1
-    detector.finish(lambda: ((f.index, media.planes(f)[0]) for f in media.decode(clip, info, threads=1)))
+    looking.finish(lambda: ((f.index, media.planes(f)[0]) for f in media.decode(clip, info, threads=1)))
     return count
 
 
@@ -87,7 +88,12 @@ def decode(clip: Path, weights: Path, imgsz: int) -> int:
     return sum(1 for _ in media.decode(clip, media.probe(clip), threads=1))
 
 
-KINDS = {"ours": ours, "ultralytics predict": theirs, "decode alone": decode}
+KINDS = {
+    "yolo": partial(ours, detector="yolo"),
+    "yolo and static (auto)": ours,
+    "ultralytics predict": theirs,
+    "decode alone": decode,
+}
 
 
 def measure(clip: Path, weights: Path, imgsz: int, rounds: int) -> None:
@@ -101,11 +107,11 @@ def measure(clip: Path, weights: Path, imgsz: int, rounds: int) -> None:
             count = kind(clip, weights, imgsz)
             if number:  # the first round loads everything
                 seconds[name].append((time.process_time() - cpu, time.monotonic() - wall))
-    print(f"{'':22}{'frames/CPU s':>14}{'frames/s':>12}{'CPU':>8}")
+    print(f"{'':24}{'frames/CPU s':>14}{'frames/s':>12}{'CPU':>8}")
     base = median(cpu for cpu, _ in seconds["ultralytics predict"])
     for name, each in seconds.items():
         cpu, wall = (median(values) for values in zip(*each, strict=True))
-        print(f"{name:22}{count / cpu:14.1f}{count / wall:12.1f}{base / cpu:7.2f}x")
+        print(f"{name:24}{count / cpu:14.1f}{count / wall:12.1f}{base / cpu:7.2f}x")
 
 
 def peak_mib(clip: Path, weights: Path) -> float:
