@@ -1,4 +1,4 @@
-"""Shared file systems with several clients on this machine, for tests: NFS, sshfs, and a FUSE client that lies.
+"""Shared file systems with several clients on this machine, for tests: NFS, MooseFS, sshfs, a FUSE client that lies.
 
 Each is a context manager with ``machines`` (a `storm.Machine` each), ``export`` (the server's side, for judging),
 ``side`` (a folder that all reach without the shared file system) and ``restart_server``.
@@ -214,12 +214,8 @@ class Nfs(SharedFolder):
         super().down()
 
 
-class Sshfs(SharedFolder):
-    """Two sshfs mounts: locks mean nothing across them, listings are old."""
-
-    name = "sshfs"
-    tools = ("sshfs", "sshd", "ssh-keygen", "fusermount3", "/dev/fuse")
-    packages = "sshfs openssh-server fuse3"
+class Mounts(SharedFolder):
+    """A folder that this machine has mounted once for each client."""
 
     def up(self) -> None:
         super().up()
@@ -229,6 +225,22 @@ class Sshfs(SharedFolder):
     def remount(self, number: int) -> None:
         self.script("cut", number)
         self.script("boot", number)
+
+
+class Sshfs(Mounts):
+    """Two sshfs mounts: locks mean nothing across them, listings are old."""
+
+    name = "sshfs"
+    tools = ("sshfs", "sshd", "ssh-keygen", "fusermount3", "/dev/fuse")
+    packages = "sshfs openssh-server fuse3"
+
+
+class Moosefs(Mounts):
+    """Two clients of a MooseFS volume: locks exclude across them. The folder for judging is one more mount."""
+
+    name = "moosefs"
+    tools = ("mfsmaster", "mfschunkserver", "mfsmount", "ip", "/dev/fuse")
+    packages = "moosefs-master moosefs-chunkserver moosefs-client iproute2"
 
 
 class Nfsish(SharedFolder):

@@ -1,7 +1,7 @@
 """Kill storms across two clients of a real shared file system, and what must hold afterwards.
 
-``python -m tests.infra.sharedfs.storms nfs`` is one of full size; ``sshfs`` and ``nfsish`` are the others, ``--small``
-is what the test suite runs, ``--naive`` puts a FileLock with marker files in the spool's place.
+``python -m tests.infra.sharedfs.storms nfs`` is one of full size; ``moosefs``, ``sshfs`` and ``nfsish`` are the others,
+``--small`` is what the test suite runs, ``--naive`` puts a FileLock with marker files in the place of the spool.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.infra.sharedfs.clients import Nfs, Nfsish, SharedFolder, Sshfs
+from tests.infra.sharedfs.clients import Moosefs, Nfs, Nfsish, SharedFolder, Sshfs
 from waterz_spool.spool import Budget, Job, Session, Spool, SpoolSettings, label
 
 from storm import Storm, outcomes  # isort: skip  (clients puts tests/spool on the path)
 from spooltoy import work, write_file  # isort: skip
 
-SYSTEMS = {system.name: system for system in (Nfs, Sshfs, Nfsish)}
-# What `doctor --two-node` finds: locks mean something on NFS only. The lease outlasts what the clients cache.
+SYSTEMS = {system.name: system for system in (Nfs, Moosefs, Sshfs, Nfsish)}
+# What `doctor --two-node` finds: locks mean something on NFS and MooseFS. The lease outlasts what the clients cache.
 SETTINGS = {
     "nfs": SpoolSettings(beat_s=0.5, lease_s=5, poll_s=0.3, idle_s=1, backoff_s=0.2, locks="shared"),
+    "moosefs": SpoolSettings(beat_s=0.5, lease_s=5, poll_s=0.3, idle_s=1, backoff_s=0.2, locks="shared"),
     "sshfs": SpoolSettings(beat_s=0.5, lease_s=5, poll_s=0.3, idle_s=1, backoff_s=0.2, locks="off"),
     "nfsish": SpoolSettings(beat_s=0.5, lease_s=5, poll_s=0.3, idle_s=1, backoff_s=0.2, locks="off"),
 }
