@@ -12,7 +12,11 @@ from waterz_spool.detect.base import Detector, Findings, Luma, Reread
 from waterz_spool.detect.masks import Mask
 from waterz_spool.records import MaskPatch, VideoInfo
 
-SAME = 0.5  # of its box that the outlines in it must span, for both to have found one overlay
+SAME_LENGTH, SAME_BREADTH = 0.75, 0.5
+"""Of a box's longer and shorter side: so much must the outlines in it span, for both to have found one whole overlay.
+
+Boxes are padded, which counts most across a line of text; along it, a quarter less may be a digit that was missed.
+"""
 
 
 class JoinedDetector:
@@ -113,5 +117,6 @@ class _Alone:
         rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
         if not len(rows):
             return False
-        spanned = int(rows[-1] + 1 - rows[0]) * int(columns[-1] + 1 - columns[0])
-        return spanned >= SAME * self._width * self._height
+        spans = (columns[-1] + 1 - columns[0], self._width), (rows[-1] + 1 - rows[0], self._height)
+        (short, breadth), (long, length) = sorted(spans, key=lambda span: span[1])
+        return bool(long >= SAME_LENGTH * length and short >= SAME_BREADTH * breadth)
