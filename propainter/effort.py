@@ -15,7 +15,7 @@ from propainter.weights import Models
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-CORRELATION_BYTES = {"cpu": 128 << 20, "cuda": 2 << 30}  # what one batch of frame pairs may take
+CORRELATION_BYTES = {"cpu": 64 << 20, "cuda": 2 << 30}  # of one batch of frame pairs; a CPU gains nothing from more
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ whole chunk later. Paper: Zhou et al., ProPainter, ICCV 2023.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,7 +89,10 @@ class Shot:
         pad = ((0, height - self.size[0]), (0, width - self.size[1]))
         # the hole is mirrored as well: what it hides must not come back as known pixels
         self.data.frames[self.count] = np.pad(frame, (*pad, (0, 0)), mode="reflect") if any(map(any, pad)) else frame
-        self.data.holes[self.count] = np.pad(hole, pad, mode="reflect") if any(map(any, pad)) else hole
+        hole = np.pad(hole, pad, mode="reflect") if any(map(any, pad)) else hole
+        before = self.data.holes.get(self.count - 1)
+        # most holes stay where they are: held once
+        self.data.holes[self.count] = before if before is not None and np.array_equal(before, hole) else hole
         self.count += 1
         return self._advance()
 
@@ -178,6 +182,7 @@ class Shot:
         while self.centre < self.count:
             ahead = self.centre + max(self.options.step + 1, reference_reach(self.options))
             if not whole and (self.count <= self.options.subvideo_length or self.updated < ahead):
+                self.data.features.clear()  # they would wait for a whole chunk; encoding a few again costs 1 %
                 return out
             view = window(self.centre, self.count, self.options)
             if any(self.data.holes[t].any() for t in range(view.start, view.stop)):
@@ -265,14 +270,15 @@ class Shot:
         local = self.centre - self.options.step
         everywhere = self.count <= self.options.subvideo_length  # references may be anywhere in a short shot
         far = 0 if everywhere else self.centre - max(reference_reach(self.options), self.options.step)
-        for t in [t for t in self.data.features if t < local and t % self.options.ref_stride]:
-            del self.data.features[t]
-        _drop_before(self.data.features, far)
-        _drop_before(self.data.updated, far)
+        # in a long shot, references are counted from the start of their reach, which moves by a step
+        grid = self.options.ref_stride if everywhere else math.gcd(self.options.ref_stride, self.options.step)
+        for held in (self.data.features, self.data.updated):
+            for t in [t for t in held if t < far or (t < local and t % grid)]:
+                del held[t]
         _drop_before(self.data.small_flows, local)
         _drop_before(self.data.small_masks, local)
         chunk = min(self.updated - PIXEL_CONTEXT, self.completed - FLOW_CONTEXT)
-        _drop_before(self.data.frames, min(far, local, chunk, self.given))
+        _drop_before(self.data.frames, min(local, chunk, self.given))
         _drop_before(self.data.holes, min(far, local, chunk, self.given))
 
 

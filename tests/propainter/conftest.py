@@ -11,7 +11,8 @@ pytest.importorskip("torchvision")
 
 import torch
 
-from propainter import deform
+from propainter import deform, shot, stages
+from propainter.packed import cut_patch
 from propainter.pipeline import Inpainter
 from tests.propainter import synthetic
 
@@ -89,6 +90,25 @@ def clip():
     masks = np.zeros((8, 128, 160), np.uint8)
     masks[:, 50:80, 60:100] = 255
     return np.stack([scene[:, 2 * t : 2 * t + 160] for t in range(8)]), masks
+
+
+@pytest.fixture
+def stubs(monkeypatch):
+    """Stages that compute nothing, so that only the bookkeeping runs: flows are 0, holes become mid grey."""
+
+    def no_flow(_net, frames, before, *, iters, effort):
+        zero = torch.zeros(1, 2, *frames[0].shape[:2])
+        return [(zero, zero)] * (len(frames) - (before is None)), (zero, zero, zero)
+
+    def grey(_net, view, *, effort):
+        boxes = [(i, box) for i, box in enumerate(view.boxes) if box is not None]
+        shapes = [(box.bottom - box.top, box.right - box.left) for _, box in boxes]
+        return [stages.Pixels(i, b, torch.zeros(3, *s), torch.ones(s)) for (i, b), s in zip(boxes, shapes, strict=True)]
+
+    monkeypatch.setattr(shot, "flow_batch", no_flow)
+    monkeypatch.setattr(shot, "complete_holes", lambda _net, flows, holes, device: list(map(cut_patch, flows, holes)))
+    monkeypatch.setattr(shot, "encode_frames", lambda _net, updated, _holes, effort: [torch.zeros(1, 1)] * len(updated))
+    monkeypatch.setattr(shot, "generate", grey)
 
 
 def worst(ours, recorded):

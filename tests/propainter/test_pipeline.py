@@ -12,7 +12,6 @@ from propainter.effort import Effort, Ladder, next_effort
 from propainter.errors import InputError
 from propainter.masks import dilate
 from propainter.options import Options
-from propainter.packed import cut_patch
 from propainter.pipeline import Inpainter, Run
 from propainter.scenes import mark_cuts
 from propainter.shot import window_weight
@@ -65,25 +64,6 @@ def test_door_loads_runs_and_equals_the_class(clip, plain, weights_folder):
     assert np.array_equal(out, plain)
 
 
-@pytest.fixture
-def stubs(monkeypatch):
-    """Stages that compute nothing, so that only the bookkeeping runs: flows are 0, holes become mid grey."""
-
-    def no_flow(_net, frames, before, *, iters, effort):
-        zero = torch.zeros(1, 2, *frames[0].shape[:2])
-        return [(zero, zero)] * (len(frames) - (before is None)), (zero, zero, zero)
-
-    def grey(_net, view, *, effort):
-        boxes = [(i, box) for i, box in enumerate(view.boxes) if box is not None]
-        shapes = [(box.bottom - box.top, box.right - box.left) for _, box in boxes]
-        return [stages.Pixels(i, b, torch.zeros(3, *s), torch.ones(s)) for (i, b), s in zip(boxes, shapes, strict=True)]
-
-    monkeypatch.setattr(shot, "flow_batch", no_flow)
-    monkeypatch.setattr(shot, "complete_holes", lambda _net, flows, holes, device: list(map(cut_patch, flows, holes)))
-    monkeypatch.setattr(shot, "encode_frames", lambda _net, updated, _holes, effort: [torch.zeros(1, 1)] * len(updated))
-    monkeypatch.setattr(shot, "generate", grey)
-
-
 @pytest.mark.parametrize(
     "options", [{}, {"subvideo_length": 8, "ref_stride": 4, "neighbor_length": 4}, {"subvideo_length": 3}]
 )
@@ -95,16 +75,6 @@ def test_every_frame_comes_out_once_in_order_with_its_hole_filled(stubs, inpaint
     out = np.stack(list(inpainter.stream(frames, masks, scene_cuts=None, mask_dilation=0, **options)))
     expected = np.where(masks[..., None] != 0, 128, frames)
     assert np.array_equal(out, expected)
-
-
-@pytest.mark.parametrize("length", [8, 40])
-def test_buffers_do_not_grow_with_the_clip(stubs, models, length):
-    stretch = shot.Shot(Ladder(models, Effort(torch.device("cpu"))), Options(subvideo_length=length))
-    frame, hole = np.zeros((128, 128, 3), np.uint8), np.ones((128, 128), bool)
-    for _ in range(8 * length + 100):
-        stretch.push(frame, hole)
-        for name, buffer in vars(stretch.data).items():
-            assert len(buffer) <= 2 * length + 60, name
 
 
 def test_one_frame_clip(clip, inpainter):
