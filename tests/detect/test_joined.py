@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 
@@ -54,9 +56,51 @@ def test_a_box_that_moves_yields_only_where_it_meets_the_outline():
     path = tuple((frame, 5 * frame, 20) for frame in range(16))
     moving = patches.patch(np.full((10, 20), 255, np.uint8), 0, 16, path)
     left = without([moving], [box(0, 30, 40, 20)], 30, size=SIZE, fade_frames=2)
-    assert [(each.start, each.stop) for each in left] == [(0, 7), (10, 16)], "three quarters of it or more lie on the outline"
+    assert [(each.start, each.stop) for each in left] == [(0, 7), (10, 16)], "three quarters of it lie on the outline"
     before, after = shown([moving]), shown(left)
     assert (after[:7] == before[:7]).all() and (after[10:16] == before[10:16]).all() and not after[7:10].any()
+
+
+def test_a_box_beyond_the_edge_yields_to_an_outline_of_all_that_is_seen_of_it():
+    for place in ((-12, 20), (92, 20), (30, -6), (30, 56)):
+        seen = patches.whole(shown([box(0, 30, *place)])[0] * np.uint8(255), 0, 30)
+        assert without([box(5, 25, *place)], [seen], 30, size=SIZE, fade_frames=2) == ()
+
+
+def test_memory_does_not_grow_with_the_places_of_an_overlay():
+    size, count = (400, 400), 40
+    found, outlined = ([box(i, i + 1, i, j) for i in range(count)] for j in (0, 1))
+    tracemalloc.start()
+    without(found, outlined, count, size=size, fade_frames=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * size[0] * size[1]
+
+
+def test_own_pixels_yield_to_an_outline_that_covers_them_and_not_to_a_piece_of_it():
+    letters = np.zeros((40, 60), np.uint8)
+    letters[2:38, 4:20] = letters[2:38, 40:56] = 255
+    own = patches.patch(letters, 0, 20, ((0, 10, 10),))
+    outline, piece = np.zeros((2, *SIZE[::-1]), np.uint8)
+    outline[13:47, 15:29] = outline[13:47, 51:65] = 255
+    piece[12:14, 14:16] = piece[13:47, 51:65] = 255
+    for seen, left in ((outline, 0), (piece, 1)):
+        found = without([own], [patches.whole(seen, 0, 20)], 20, size=SIZE, fade_frames=2)
+        assert len(found) == left
+
+
+def test_the_own_pixels_of_a_real_shot_yield_to_the_outline(tmp_path):
+    frames = np.repeat(np.stack(scene(60))[..., None], 3, 3)
+    frames[:, 30:70, 190:270] = (10, 10, 255)
+    frames[:, 34:66, 194:266] = (0, 0, 120)
+    path = write_video(tmp_path / "v.mp4", frames, audio=False)
+    info = media.probe(path)
+    model, shapes = YoloDetector(red, info, YoloOptions(imgsz=160), rules=LinkRules()), StaticDetector(info.bits)
+    detector = JoinedDetector(model, shapes, info, fade_frames=2)
+    for frame in media.decode(path, info):
+        detector.add(frame.index, frame.picture, media.planes(frame)[0])
+    found = detector.finish(lambda: ((f.index, media.planes(f)[0]) for f in media.decode(path, info)))
+    assert len(found.patches) == 1
 
 
 class Says:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Detector, Findings, Luma, Reread
 from waterz_spool.detect.masks import Mask
+from waterz_spool.detect.shapes import disc
 from waterz_spool.records import MaskPatch, VideoInfo
 
 SAME_LENGTH, SAME_BREADTH = 0.75, 0.5
@@ -17,6 +19,10 @@ SAME_LENGTH, SAME_BREADTH = 0.75, 0.5
 
 Boxes are padded, which counts most across a line of text; along it, a quarter less may be a digit that was missed.
 """
+
+SAME_PIXELS = 0.95
+"""Of an overlay's own pixels, where they are known and not only its box: so many must lie on or near the outline."""
+NEAR_PX, NEAR_HEIGHT_PX = 6, 480  # of pictures so high, in proportion of higher ones: own pixels are seen with a rim
 
 
 class JoinedDetector:
@@ -75,12 +81,14 @@ def without(
     """
     alone = [_Alone(each) for each in found]
     waiting, running = sorted(alone, key=lambda one: one.patch.start, reverse=True), list[_Alone]()
+    before = None
     for index, mask in enumerate(patches.masks(outlined, frame_count, size=size)):
         running = [one for one in running if one.patch.stop > index]
         while waiting and waiting[-1].patch.start <= index:
             running.append(waiting.pop())
         for one in running:
-            one.look(index, mask)
+            one.look(index, mask, fresh=mask is not before)
+        before = mask
     return tuple(patches.cut(one.patch, *each) for one in alone for each in one.needed(fade_frames))
 
 
@@ -91,16 +99,14 @@ class _Alone:
         self.patch = patch
         self._ranges: list[tuple[int, int]] = []
         self._yields = False
-        x0, y0, x1, y1 = patches.box_of(patch)
-        self._width, self._height = x1 - x0, y1 - y0
-        self._last: tuple[Mask, tuple[int, int], bool] | None = None
+        self._last: tuple[tuple[int, int], bool] | None = None
 
-    def look(self, index: int, outlines: Mask) -> None:
-        """The next frame in which it holds."""
+    def look(self, index: int, outlines: Mask, *, fresh: bool) -> None:
+        """The next frame in which it holds; fresh says that the outlines are not those of the frame before."""
         place = patches.place(self.patch, index)
-        if self._last is None or self._last[0] is not outlines or self._last[1] != place:
-            self._last = (outlines, place, self._covered(outlines, place))
-        if self._last[2]:
+        if self._last is None or fresh or self._last[0] != place:
+            self._last = (place, _covered(patches.decoded(self.patch), outlines, place))
+        if self._last[1]:
             self._yields = True
             return
         start = self._ranges.pop()[0] if self._ranges and self._ranges[-1][1] == index else index
@@ -111,12 +117,18 @@ class _Alone:
         least = fade_frames if self._yields else 0
         return [(start, stop) for start, stop in self._ranges if stop - start > least]
 
-    def _covered(self, outlines: Mask, place: tuple[int, int]) -> bool:
-        x, y = place
-        part = outlines[max(0, y) : max(0, y + self._height), max(0, x) : max(0, x + self._width)]
-        rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-        if not len(rows):
-            return False
-        spans = (columns[-1] + 1 - columns[0], self._width), (rows[-1] + 1 - rows[0], self._height)
-        (short, breadth), (long, length) = sorted(spans, key=lambda span: span[1])
-        return bool(long >= SAME_LENGTH * length and short >= SAME_BREADTH * breadth)
+
+def _covered(mask: Mask, outlines: Mask, place: tuple[int, int]) -> bool:
+    """Whether the outlines show all of what a patch shows at a place, as far as it lies in the picture."""
+    (x, y), (height, width) = place, mask.shape
+    part = outlines[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
+    if not part.any():
+        return False
+    if not mask.all():
+        own = mask[max(0, -y) :, max(0, -x) :][: part.shape[0], : part.shape[1]] > 0
+        near = cv2.dilate(part, disc(round(NEAR_PX * max(1.0, outlines.shape[0] / NEAR_HEIGHT_PX)))) > 0
+        return bool((own & near).sum() >= SAME_PIXELS * own.sum())
+    rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+    spans = (columns[-1] + 1 - columns[0], part.shape[1]), (rows[-1] + 1 - rows[0], part.shape[0])
+    (short, breadth), (long, length) = sorted(spans, key=lambda span: span[1])
+    return bool(long >= SAME_LENGTH * length and short >= SAME_BREADTH * breadth)

@@ -26,7 +26,7 @@ def patch(mask: Mask, start: int, stop: int, path: tuple[tuple[int, int, int], .
 
 def box_of(each: MaskPatch) -> Box:
     """Where a patch lies at its start."""
-    height, width = _decoded(each).shape
+    height, width = decoded(each).shape
     _, x, y = each.path[0]
     return x, y, x + width, y + height
 
@@ -45,7 +45,7 @@ def grown(patches: Sequence[MaskPatch], radius: int, *, feather: int = 0) -> tup
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     done = []
     for each in patches:
-        found = np.pad(_decoded(each), radius)
+        found = np.pad(decoded(each), radius)
         mask = np.asarray(cv2.dilate(found, disc), np.uint8)
         path = tuple((frame, x - radius, y - radius) for frame, x, y in each.path)
         mask &= _weights(found, radius, min(feather, radius))
@@ -66,7 +66,8 @@ def cut(each: MaskPatch, start: int, stop: int) -> MaskPatch:
     return MaskPatch(start=start, stop=stop, png=each.png, path=((start, *place(each, start)), *later))
 
 
-def _decoded(each: MaskPatch) -> Mask:
+def decoded(each: MaskPatch) -> Mask:
+    """The small mask of a patch, uint8 [h, w]."""
     mask = cv2.imdecode(np.frombuffer(each.png, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert mask is not None
     return np.asarray(mask, np.uint8)
@@ -87,7 +88,7 @@ def masks(patches: Sequence[MaskPatch], frame_count: int, *, size: tuple[int, in
         running = [item for item in running if item[0].stop > index]
         while waiting and waiting[-1].start <= index:
             each = waiting.pop()
-            running.append((each, _decoded(each)))
+            running.append((each, decoded(each)))
         now = [(id(each), *place(each, index)) for each, _ in running]
         if now != places:
             mask, places = np.zeros(size[::-1], np.uint8), now

@@ -168,7 +168,7 @@ class CropReader:
 
 
 class MaskWriter(CropWriter):
-    """Writes masks (uint8, 0 or 255) losslessly, one stream per crop."""
+    """Writes masks (uint8: 0 is known, 255 hidden, between blends) losslessly, one stream per crop."""
 
     def __init__(self, path: Path, *, crops: Sequence[tuple[int, int]]) -> None:
         super().__init__(path, crops=crops, work=_GRAY)
