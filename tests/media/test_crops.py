@@ -95,6 +95,16 @@ def test_masks_come_back_bit_by_bit(tmp_path: Path) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(reader.read_masks(crop), expected, strict=True))
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "yuv410p"])
+def test_crops_of_every_size_can_be_written(pix_fmt: str, tmp_path: Path) -> None:
+    sizes = [(width, height) for width in range(30, 38) for height in range(30, 38)]
+    work = media.work_format(pix_fmt)
+    with media.CropWriter(tmp_path / "crops", crops=sizes, work=work, info=info_with(color_range=2)) as writer:
+        for crop, size in enumerate(sizes):
+            writer.write(crop, noise(pix_fmt, size, crop))
+    assert media.CropReader(tmp_path / "crops").sizes == sizes
+
+
 def test_equal_crops_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(tmp_path / name, "yuv420p10le")

@@ -43,6 +43,13 @@ def storage_format(work: WorkFormat) -> str:
     raise InputError(f"FFV1 cannot store {work.pix_fmt}", todo="convert the video to at most 16 bit yuv or rgb first")
 
 
+def ffv1_slices(width: int, height: int, work: WorkFormat) -> str:
+    """How many slices FFV1 takes: not empty ones, nor two that would share a chroma sample, then it finds how many."""
+    halves = ((width, width - width // 2, 1 << work.shift_x), (height, height - height // 2, 1 << work.shift_y))
+    shared = any(side % step and not last % step for side, last, step in halves)
+    return "1" if min(width, height) < 16 else "0" if shared else "4"
+
+
 class CropWriter(Finished):
     """Writes crops losslessly; a context manager that finishes the file, or leaves it unfinished on an error.
 
@@ -72,7 +79,7 @@ class CropWriter(Finished):
         self._container.start_encoding()
 
     def _add(self, width: int, height: int, info: VideoInfo | None) -> av.VideoStream:
-        options = {**_OPTIONS, "slices": "4" if min(width, height) >= 16 else "1"}  # FFV1 refuses empty slices
+        options = {**_OPTIONS, "slices": ffv1_slices(width, height, self._work)}
         stream = self._container.add_stream("ffv1", rate=Fraction(1000, _TICK), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, self._format
         stream.codec_context.thread_count = 1

@@ -10,6 +10,7 @@ import av
 
 from waterz_spool.errors import InputError, SetupError, UsageError
 from waterz_spool.media.container import check_codec
+from waterz_spool.media.crops import ffv1_slices
 from waterz_spool.media.pixels import WorkFormat, work_format
 from waterz_spool.records import EncodeSettings, VideoInfo
 
@@ -212,7 +213,9 @@ def _needs_yuvj(name: str, info: VideoInfo, work: WorkFormat) -> bool:
 
 
 def _matched(name: str, info: VideoInfo, work: WorkFormat) -> Options:
-    """Options that copy the source's own profile."""
+    """Options that copy the source's own profile, or follow from its size."""
+    if name == "ffv1":
+        return {"slices": ffv1_slices(info.width, info.height, work)}
     if name == "prores_ks":
         default = "4444" if work.shift_x == 0 else "HQ"
         profile = info.profile if info.codec == "prores" and info.profile in _PRORES else default
