@@ -356,6 +356,20 @@ def test_a_marker_that_seems_to_fail_leaves_no_temporary_name_and_is_there_after
     assert len(list(job.layout.log.glob("0*.done"))) == 1
 
 
+def test_a_marker_of_an_outcome_that_was_recorded_twice_is_not_replaced(scene: Scene) -> None:
+    """The first time without an answer, and somebody has repaired the marker since: one inode, for ever."""
+    job = scene.prepared(1)
+    ops = Faulty()
+    session = scene.session(ops=ops)
+    ops.lose |= {"00000.1.end"}
+    assert scene.work(claim(session), 1) is False
+    ops.lose.clear()
+    job.log.scan(repair=True)
+    assert claim(session).task == "final"
+    assert (job.layout.log / "00000.1.done").samefile(job.layout.log / "00000.1.end")
+    assert not list(job.layout.log.glob(".t.*"))
+
+
 def test_a_marker_that_somebody_repairs_first_is_the_same(scene: Scene) -> None:
     job = scene.prepared(1)
 

@@ -7,6 +7,7 @@ what was read is true for ever, what was not seen may exist all the same.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -143,43 +144,46 @@ class JobLog:
         """
         temp = self.layout.log / f".t.{self.tokens()}"
         data = encode(record)
-        won = False
+        certain = False
         try:
             self.ops.write_new(temp, data)
             hit("before_end", label(task))
-            won = self.link_end(temp, data, task, attempt, record.kind, spent=True)
+            certain = self._linked(temp, self.layout.log / end_name(task, attempt))
+            if not certain:
+                return self.link_end(temp, data, task, attempt, record.kind)
         finally:
-            if not won:
+            if not certain:
                 self._remove(temp)
-        return won
+        self._follow(task, lambda: self._become_marker(temp, task, attempt, record.kind))
+        return True
 
-    def link_end(self, written: Path, data: bytes, task: Task, attempt: int, kind: str, *, spent: bool = False) -> bool:
-        """As `put_end`, with an outcome that was written before: works where no byte can be written any more.
-
-        Args:
-            written: A durable file in log/.
-            data: Its content.
-            task: The task.
-            attempt: The attempt.
-            kind: The outcome's kind, for its marker.
-            spent: The name of the file is of no further use.
-        """
+    def link_end(self, written: Path, data: bytes, task: Task, attempt: int, kind: str) -> bool:
+        """As `put_end`, with an outcome that was written before: works where no byte can be written any more."""
         won = link_if_absent(self.ops, written, self.layout.log / end_name(task, attempt), data)
         if won:
-            hit("after_end", label(task))
-            if spent:
-                self._become_marker(written, task, attempt, kind)
-            else:
-                self.mark(task, attempt, kind)
-            hit("after_marker", label(task))
-            settle_folder(self.ops, self.layout.log)
+            self._follow(task, lambda: self.mark(task, attempt, kind))
         return won
 
-    def _become_marker(self, written: Path, task: Task, attempt: int, kind: str) -> None:
-        """At once, since whoever lists the outcome without its marker has to read; one call, not a link and a removal.
+    def _linked(self, source: Path, target: Path) -> bool:
+        """Whether the link was made for certain: only success is definite."""
+        try:
+            self.ops.link(source, target)
+        except OSError:
+            return False
+        return True
 
-        RACE: whoever repairs has linked this very file under the marker's name meanwhile. A file renamed onto itself
-        stays as it is; then the temporary name goes with the job.
+    def _follow(self, task: Task, mark: Callable[[], None]) -> None:
+        """What follows an outcome. Its marker at once: whoever lists the outcome without it has to read."""
+        hit("after_end", label(task))
+        mark()
+        hit("after_marker", label(task))
+        settle_folder(self.ops, self.layout.log)
+
+    def _become_marker(self, written: Path, task: Task, attempt: int, kind: str) -> None:
+        """Add the marker by a rename of the outcome's temporary name, which saves a call.
+
+        RACE: whoever repairs may have added it meanwhile. Then both names are the same file, as the outcome was
+        linked from this very one, and a rename leaves both: the temporary name goes with the job.
         """
         try:
             self.ops.rename(written, self.layout.log / marker_name(task, attempt, kind))
