@@ -55,6 +55,18 @@ def test_a_logo_over_a_pan_is_found(alpha):
     assert overlap(found.mask > 0, truth) > 0.85
 
 
+@pytest.mark.parametrize(("right", "down"), [(29, 0), (0, -20), (29, -20), (29, 124), (-220, 124)])
+def test_a_plate_at_the_edge_of_the_picture_is_found_wholly(right, down):
+    def moved(frame):
+        return np.roll(frame, (down, right), (0, 1))
+
+    frames, truth = logo([moved(frame) for frame in scene()])
+    frames, truth = [moved(frame) for frame in frames], moved(truth)
+    assert truth[0].any() or truth[-1].any() or truth[:, 0].any() or truth[:, -1].any()
+    found = look(frames)
+    assert (found.mask > 0)[truth].mean() > 0.95 and overlap(found.mask > 0, truth) > 0.85
+
+
 def test_deep_video_gives_the_same_place():
     frames, truth = logo(scene())
     found = look([frame.astype(np.uint16) << 2 for frame in frames], bits=10)

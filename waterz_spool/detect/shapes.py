@@ -69,8 +69,9 @@ def plate(core: Mask, edges: NDArray[np.generic], activity: Image, *, around: fl
     _, labels = cv2.connectedComponents(steady | core[window])
     whole = np.isin(labels, np.unique(labels[core[window] > 0])).astype(np.uint8)
     done = np.zeros_like(core)
-    border = whole[0].mean() + whole[-1].mean() + whole[:, 0].mean() + whole[:, -1].mean()
-    if border < 0.25 and _ends_at_edges(whole, core[window], edges[window]):
+    (height, width), ends = core.shape, _ends_at_edges(whole, core[window], edges[window])
+    sides = (y0 > py, whole[0]), (y1 + py < height, whole[-1]), (x0 > px, whole[:, 0]), (x1 + px < width, whole[:, -1])
+    if ends and sum(side.mean() for goes_on, side in sides if goes_on) < 0.25:  # the picture's edge ends it, too
         done[window] = cv2.dilate(whole & steady, _CROSS)
     return done
 
