@@ -50,6 +50,12 @@ def test_a_feather_softens_the_growth_and_never_what_was_found(feather):
     assert rim == {0: [255] * 3, 1: [128, 255, 255]}.get(feather, [64, 128, 191])
 
 
+@pytest.mark.parametrize("radius", [1, 3, 6])
+def test_without_a_feather_masks_are_hard(radius):
+    hard = shown(patches.grown([patches.whole(full(20, 12, 30, 20), 0, 1)], radius))
+    assert set(np.unique(hard)) == {0, 255}
+
+
 def test_a_feather_does_not_soften_the_edge_of_the_picture():
     soft = shown(patches.grown([patches.whole(full(0, 0, 8, 36), 0, 1)], 2, feather=2))
     assert (soft[:, :8] == 255).all() and soft[0, 8] == soft[35, 8] < 255

@@ -48,7 +48,8 @@ def grown(patches: Sequence[MaskPatch], radius: int, *, feather: int = 0) -> tup
         found = np.pad(decoded(each), radius)
         mask = np.asarray(cv2.dilate(found, disc), np.uint8)
         path = tuple((frame, x - radius, y - radius) for frame, x, y in each.path)
-        mask &= _weights(found, radius, min(feather, radius))
+        if feather:
+            mask &= _weights(found, radius, min(feather, radius))
         done.append(patch(mask, each.start, each.stop, path))
     return tuple(done)
 
