@@ -44,11 +44,11 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 
 def map_large_tensors() -> None:
-    """Make glibc give tensors of 512 KiB and more back to the system as soon as they are freed.
+    """Make glibc give arrays and tensors of 128 KiB and more back to the system as soon as they are freed.
 
     By itself it keeps up to 32 MiB of each, and the holes between those that stay add up: 290 MiB in one window of 19
     frames of 240x432 px. It holds for the process; elsewhere than with glibc nothing happens.
     """
     adjust = getattr(ctypes.CDLL(None), "mallopt", None)
     if adjust is not None:
-        adjust(_M_MMAP_THRESHOLD, 512 << 10)
+        adjust(_M_MMAP_THRESHOLD, 128 << 10)

@@ -174,7 +174,7 @@ class Shot:
 
     def _small_masks(self, t: int) -> Tensor:
         hole = torch.from_numpy(self.data.holes[t]).float()[None, None]
-        return shrink_masks(hole, self.data.updated[t].missing(HOST))
+        return shrink_masks(hole, self.data.updated[t].missing(HOST)).bool()
 
     def _window_stage(self) -> list[Frames]:
         out: list[Frames] = []
@@ -204,7 +204,7 @@ class Shot:
             local=features[:local],
             references=features[local:],
             flows=Flows(*(torch.cat(side).to(effort.device) for side in zip(*flows, strict=True))),
-            masks=masks.to(effort.device),
+            masks=masks.to(effort.device).float(),
             boxes=[hole_box(self.data.holes[t]) for t in range(start, stop)],
         )
         made = generate(self.ladder.models.generator, near, effort=effort)
