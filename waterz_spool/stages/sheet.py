@@ -48,7 +48,7 @@ class SheetMaker:
         facts = [f"{width}x{height}, {frames} frames, {_ORIGIN.get(source, f'detector {source}')}"]
         facts += [f"weights sha256 {sha256}"] if sha256 else []
         facts += [f"nothing found: {found.reason}"] if found.reason else []
-        notes = [f"{','.join(map(str, item.box))}: {item.reason}" for item in found.rejected]
+        notes = [f"{','.join(map(str, _displayed(item.box, self._info)))}: {item.reason}" for item in found.rejected]
         sheet = Sheet(self._name, facts, (width, height), tracks, notes, self._thumbs.pictures())
         page.parent.mkdir(parents=True, exist_ok=True)
         write_whole(page.with_suffix(".png"), sheet_png(sheet))
