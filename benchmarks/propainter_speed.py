@@ -73,7 +73,7 @@ class Stopwatch:
         self.spent = defaultdict(lambda: [0.0, 0.0])
         for owner, names in (
             (reference, ("flow_stage", "completion_stage", "pixel_stage", "generator_stage")),
-            (shot.Shot, ("_flow_stage", "_completion_stage", "_pixel_stage", "_run_window")),
+            (shot.Shot, ("_flow_stage", "_completion_stage", "_pixel_stage", "_window_stage")),
         ):
             for name in names:
                 setattr(owner, name, self.timed(getattr(owner, name), name.strip("_")))

@@ -142,21 +142,15 @@ class Inpainter:
         run = Run(ladder, options)
         try:
             for seen in mark_cuts(_holes(clip, options), cuts):
-                yield from _inferred(run.push(seen))
-            yield from _inferred(run.finish())
+                with torch.inference_mode():  # not around the yield: it must not leak into the caller's code
+                    out = run.push(seen)
+                yield from out
+            with torch.inference_mode():
+                out = run.finish()
+            yield from out
         finally:
             if ladder.effort.device != self.device:
                 self.models.to(self.device)
-
-
-def _inferred(frames: Iterator[Frames]) -> Iterator[Frames]:
-    """Each frame made in inference mode, which must not leak into the caller's code."""
-    while True:
-        with torch.inference_mode():
-            frame = next(frames, None)
-        if frame is None:
-            return
-        yield frame
 
 
 class Run:
@@ -181,30 +175,30 @@ class Run:
         self.quiet = 0  # frames without a hole since the last one with
         self.shot: Shot | None = None
 
-    def push(self, seen: Seen) -> Iterator[Frames]:
-        """Take the next frame; give back what is finished, made one by one."""
-        if seen.cut:
-            yield from self.finish()
+    def push(self, seen: Seen) -> list[Frames]:
+        """Take the next frame; give back what is finished."""
+        out = self.finish() if seen.cut else []
         has_hole = bool(seen.hole.any())
         if self.shot is None and has_hole:
             self.shot = self._start()
         self.quiet = 0 if has_hole else self.quiet + 1
+        if self.shot is None:
+            out.append(seen.frame)
+        else:
+            out.extend(self.shot.push(seen.frame, seen.hole))
+            if self.quiet >= self.context:
+                out.extend(self.shot.finish())
+                self.shot = None
         self.before.append(seen)
         self.index += 1
-        if self.shot is None:
-            yield seen.frame
-            return
-        yield from self.shot.push(seen.frame, seen.hole)
-        if self.quiet >= self.context:
-            yield from self.shot.finish()
-            self.shot = None
+        return out
 
-    def finish(self) -> Iterator[Frames]:
-        """The scene ends here: give back the rest, made one by one."""
-        if self.shot is not None:
-            yield from self.shot.finish()
+    def finish(self) -> list[Frames]:
+        """The scene ends here: give back the rest."""
+        out = [] if self.shot is None else self.shot.finish()
         self.shot, self.index, self.quiet = None, 0, 0
         self.before.clear()
+        return out
 
     def _start(self) -> Shot:
         """A shot that begins with earlier frames without holes, as context."""
@@ -212,7 +206,7 @@ class Run:
         lead = min(self.index - start // self.align * self.align, self.quiet, len(self.before))
         shot = Shot(self.ladder, self.options, context=lead)
         for seen in list(self.before)[len(self.before) - lead :]:
-            deque(shot.push(seen.frame, seen.hole), maxlen=0)
+            shot.push(seen.frame, seen.hole)
         return shot
 
 

@@ -9,9 +9,7 @@ whole chunk later. Paper: Zhou et al., ProPainter, ICCV 2023.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import torch
@@ -84,11 +82,8 @@ class Shot:
         self.last_encoded: Encoded | None = None
         self.size: tuple[int, int] = (0, 0)
 
-    def push(self, frame: Frames, hole: NDArray[np.bool_]) -> Iterator[Frames]:
-        """Take the next frame, uint8 [H,W,3], and its hole, bool [H,W]; give back those that are finished.
-
-        They are made one by one; all must be taken before the next call.
-        """
+    def push(self, frame: Frames, hole: NDArray[np.bool_]) -> list[Frames]:
+        """Take the next frame, uint8 [H,W,3], and its hole, bool [H,W]; give back those that are finished."""
         self.size = frame.shape[:2]
         height, width = (max(MIN_SIDE_PX, -(-side // 8) * 8) for side in self.size)
         pad = ((0, height - self.size[0]), (0, width - self.size[1]))
@@ -101,17 +96,17 @@ class Shot:
         self.count += 1
         return self._advance()
 
-    def finish(self) -> Iterator[Frames]:
-        """No more frames: give back the rest, made one by one."""
+    def finish(self) -> list[Frames]:
+        """No more frames: give back the rest."""
         if self.count == 1:  # a window needs two frames; the copy is not given back
             only = (self.data.frames[0], self.data.holes[0])
             self.data.frames[1], self.data.holes[1], self.count = *only, 2
             self.ended = True
-            return islice(self._advance(), 1)
+            return self._advance()[:1]
         self.ended = True
         return self._advance()
 
-    def _advance(self) -> Iterator[Frames]:
+    def _advance(self) -> list[Frames]:
         self._flow_stage()
         self._completion_stage()
         self._pixel_stage()
@@ -181,19 +176,21 @@ class Shot:
         hole = torch.from_numpy(self.data.holes[t]).float()[None, None]
         return shrink_masks(hole, self.data.updated[t].missing(HOST)).bool()
 
-    def _window_stage(self) -> Iterator[Frames]:
+    def _window_stage(self) -> list[Frames]:
+        out: list[Frames] = []
         whole = self.ended and self.updated == self.count
         while self.centre < self.count:
             ahead = self.centre + max(self.options.step + 1, reference_reach(self.options))
             if not whole and (self.count <= self.options.subvideo_length or self.updated < ahead):
                 self.data.features.clear()  # they would wait for a whole chunk; encoding a few again costs 1 %
-                return
+                return out
             view = window(self.centre, self.count, self.options)
             if any(self.data.holes[t].any() for t in range(view.start, view.stop)):
                 self.ladder.run(lambda effort, view=view: self._run_window(view, effort))
             self.centre += self.options.step
-            yield from self._give(self.centre - self.options.step if self.centre < self.count else self.count)
+            out.extend(self._give(self.centre - self.options.step if self.centre < self.count else self.count))
             self._forget()
+        return out
 
     def _run_window(self, view: Window, effort: Effort) -> None:
         start, stop, references = self._narrowed(view, effort)
@@ -251,11 +248,10 @@ class Shot:
         canvas.total[:, rows, columns] += values * share
         canvas.weight[rows, columns] += share
 
-    def _give(self, until: int) -> Iterator[Frames]:
+    def _give(self, until: int) -> list[Frames]:
         """Finished frames up to ``until``, cropped to the size they came in."""
-        while self.given < until:
-            self.given += 1
-            yield self._finished(self.given - 1)[: self.size[0], : self.size[1]]
+        first, self.given = self.given, max(self.given, until)
+        return [self._finished(t)[: self.size[0], : self.size[1]] for t in range(first, self.given)]
 
     def _finished(self, t: int) -> Frames:
         canvas = self.data.canvases.pop(t, None)

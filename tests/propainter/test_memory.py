@@ -20,7 +20,7 @@ def test_buffers_do_not_grow_with_the_clip(stubs, models, length):
     stretch = shot.Shot(Ladder(models, Effort(torch.device("cpu"))), Options(subvideo_length=length))
     frame, hole = np.zeros((128, 128, 3), np.uint8), np.ones((128, 128), bool)
     for _ in range(8 * length + 100):
-        list(stretch.push(frame, hole))
+        stretch.push(frame, hole)
         for name, buffer in vars(stretch.data).items():
             assert len(buffer) <= 2 * length + 60, name
 
@@ -55,7 +55,7 @@ def test_each_flow_frame_and_hole_is_held_once(stubs, models, monkeypatch):
 
     monkeypatch.setattr(shot, "propagate_packed", counted)
     for _ in range(4 * length):
-        list(stretch.push(np.zeros((128, 128, 3), np.uint8), small.copy()))
+        stretch.push(np.zeros((128, 128, 3), np.uint8), small.copy())
         count()
         assert not whole_tensors([*data.updated.values()], 128 * 128)
         assert all(packed.frame is data.frames.get(t, packed.frame) for t, packed in data.updated.items())
@@ -67,7 +67,7 @@ def test_each_flow_frame_and_hole_is_held_once(stubs, models, monkeypatch):
 def test_features_do_not_wait_for_the_next_chunk(stubs, models):
     stretch = shot.Shot(Ladder(models, Effort(torch.device("cpu"))), Options(subvideo_length=40))
     for _ in range(200):
-        list(stretch.push(np.zeros((128, 128, 3), np.uint8), np.ones((128, 128), bool)))
+        stretch.push(np.zeros((128, 128, 3), np.uint8), np.ones((128, 128), bool))
         assert not stretch.data.features
     assert stretch.centre > 100
 
@@ -84,9 +84,9 @@ def test_references_of_a_long_shot_are_encoded_once(stubs, models, monkeypatch):
     )
     stretch = shot.Shot(Ladder(models, Effort(torch.device("cpu"))), Options())
     for _ in range(170):
-        list(stretch.push(np.zeros((128, 128, 3), np.uint8), np.ones((128, 128), bool)))
+        stretch.push(np.zeros((128, 128, 3), np.uint8), np.ones((128, 128), bool))
     bursts = encoded.copy()
-    list(stretch.finish())
+    stretch.finish()
     last = [t for ids in encoded[len(bursts) :] for t in ids]
     assert len(last) == len(set(last))
 
