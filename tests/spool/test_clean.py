@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +42,21 @@ def failed_job(scene: Scene) -> Job:
     assert claim is not None
     claim.failed("no", retry=False)
     return job
+
+
+class GrantsLate(FileOps):
+    """A job is granted more in the last moment before its folder gets another name."""
+
+    def __init__(self, job: Job, *, then: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self._job, self._then = job, then
+
+    def rename(self, source: Path, target: Path) -> None:
+        if source == self._job.path:
+            self._job.retry()
+        super().rename(source, target)
+        if source == self._job.path:
+            self._then()
 
 
 def test_dry_run_says_what_a_real_run_does(scene: Scene) -> None:
@@ -99,14 +115,7 @@ def test_a_worker_whose_job_is_cleaned_away_drops_it(scene: Scene) -> None:
 
 def test_a_grant_in_the_last_moment_brings_the_job_back(scene: Scene) -> None:
     job = failed_job(scene)
-
-    class Late(FileOps):
-        def rename(self, source: Path, target: Path) -> None:
-            if source == job.path:
-                job.retry()
-            super().rename(source, target)
-
-    scene.spool.ops = Late()
+    scene.spool.ops = GrantsLate(job)
     assert gone(scene, states=["failed"]) == []
     assert job.state().state == "preparing"
 
@@ -190,17 +199,10 @@ def test_a_worker_that_lives_for_days_keeps_its_lock_and_record(scene: Scene) ->
 def test_what_a_cleaner_sets_aside_is_not_taken_by_another(scene: Scene) -> None:
     """The grant comes while the job lies in the trash, not looked at again yet, and a second cleaner passes."""
     job = failed_job(scene)
-
-    class Late(FileOps):
-        def rename(self, source: Path, target: Path) -> None:
-            if source == job.path:
-                job.retry()
-            super().rename(source, target)
-            if source == job.path:
-                assert gone(scene, states=["failed"]) == []
-
-    scene.spool.ops = Late()
+    passed = []
+    scene.spool.ops = GrantsLate(job, then=lambda: passed.append(gone(scene, states=["failed"])))
     assert gone(scene, states=["failed"]) == []
+    assert passed == [[]]
     assert job.state().state == "preparing"
 
 
