@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import hashlib
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from tests.media import make
 from waterz_spool import media
 from waterz_spool.errors import InputError
 from waterz_spool.media.decoding import Frame
+from waterz_spool.media.source import open_source, read_packets, read_pictures
 from waterz_spool.records import VideoInfo
 
 QUIET = "log-level=none"
@@ -198,3 +202,41 @@ class Picture:
 def test_duration_of_the_last_frame(changes: Any, pts: list[int], own: int, expected: int) -> None:
     last: Any = Frame(len(pts) - 1, pts[-1], Picture(own))  # type: ignore[arg-type]
     assert media.last_duration(info_with(**changes), pts, last) == expected
+
+
+class Heap(ctypes.Structure):
+    """``struct mallinfo2`` of glibc."""
+
+    _fields_ = (
+        ("before", ctypes.c_size_t * 7),
+        ("uordblks", ctypes.c_size_t),
+        ("after", ctypes.c_size_t * 2),
+    )
+
+
+def heap_bytes() -> int:
+    """Bytes that are allocated and not freed."""
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = Heap
+    gc.collect()
+    return int(libc.mallinfo2().uordblks)
+
+
+@pytest.mark.parametrize("read", [read_packets, read_pictures, media.decode])
+def test_reading_that_is_broken_off_leaves_nothing_on_the_heap(read: Callable[..., Any], tmp_path: Path) -> None:
+    path = make.video(tmp_path / "a.mp4", frames=12)
+    info = media.probe(path)
+
+    def begin() -> None:
+        if read is media.decode:
+            next(media.decode(path, info, threads=1))
+            return
+        with open_source(path) as container:
+            next(read(container, container.streams.video[0]))
+
+    for _ in range(20):  # caches fill
+        begin()
+    before = heap_bytes()
+    for _ in range(200):
+        begin()
+    assert (heap_bytes() - before) / 200 < 60  # a lost packet is more than 100

@@ -612,6 +612,43 @@ def test_a_worker_forgets_a_job_that_is_over(scene: Scene) -> None:
     assert kept() is None
 
 
+def remembered(thing: object, seen: set[int]) -> set[str]:
+    """All strings that an object of the spool, or what it holds, keeps."""
+    if isinstance(thing, str):
+        return {thing}
+    if id(thing) in seen:
+        return set()
+    seen.add(id(thing))
+    if isinstance(thing, dict):
+        inner = [*thing, *thing.values()]
+    elif isinstance(thing, list | tuple | set | frozenset):
+        inner = list(thing)
+    elif type(thing).__module__.startswith("waterz_spool."):
+        inner = [*getattr(thing, "__dict__", {}).values()]
+    else:
+        return set()
+    return set().union(*(remembered(one, seen) for one in inner))
+
+
+@pytest.mark.parametrize("end", ["done", "cancelled"])
+def test_a_worker_forgets_even_the_names_of_jobs_that_were_cleaned_away(end: str, scene: Scene) -> None:
+    session = scene.session(ops=FileOps())
+    job = scene.submit("gone")
+    scene.submit("stays")
+    if end == "cancelled":
+        job.cancel()
+    scene.drain(session)
+    for ended in session.unpublished():
+        ended.publish(scene.folder / f"{ended.id}.bin")
+    assert session.next() is None
+    assert {"gone", "stays"} <= remembered(session, set())
+    scene.spool.clean(older_than_s=-1, jobs=["gone"], dry_run=False)
+    scene.pass_time(61, alive=(session,))
+    assert session.next() is None
+    assert [word for word in remembered(session, set()) if "gone" in word] == []
+    assert "stays" in remembered(session, set())
+
+
 # ---- locks that tell of a death at once
 
 

@@ -21,7 +21,7 @@ from waterz_spool.errors import InputError
 from waterz_spool.media.fresh import Finished, FreshFile
 from waterz_spool.media.intact import check_intact
 from waterz_spool.media.pixels import Plane, Planes, WorkFormat, plane_view, work_format, write_planes
-from waterz_spool.media.source import open_file
+from waterz_spool.media.source import open_file, read_pictures
 from waterz_spool.records import VideoInfo
 
 _TICK = 100  # ms between frames in the file; only their order means something
@@ -152,7 +152,7 @@ class CropReader:
 
     def _frames(self, container: InputContainer, stream: av.VideoStream) -> Iterator[Planes]:
         try:
-            for frame in container.decode(stream):
+            for frame in read_pictures(container, stream):
                 stored = work_format(frame.format.name)
                 yield tuple(plane_view(frame, i, stored).copy() for i in range(self.work.plane_count))
         except av.FFmpegError as error:

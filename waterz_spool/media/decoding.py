@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
-from waterz_spool.media.source import expected_packets, has_places, open_source
+from waterz_spool.media.source import expected_packets, has_places, open_source, read_packets
 from waterz_spool.records import VideoInfo
 
 MAX_FRAMES = 5_000_000
@@ -177,7 +177,7 @@ def _keyframe_before(container: InputContainer, stream: VideoStream, wanted: int
             container.seek(wanted - int(back_s / stream.time_base), stream=stream)
         except av.FFmpegError:
             return None
-        key = next((p for p in container.demux(stream) if p.is_keyframe and p.size), None)
+        key = next((p for p in read_packets(container, stream) if p.is_keyframe and p.size), None)
         if key is not None and key.pts is not None and key.pts <= wanted:
             return key.pts
     return None
@@ -199,7 +199,7 @@ class _Packets:
     """The video's packets, counted; the last one is the mark that flushes the decoder."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, *, skip_to_key: bool = False) -> None:
-        self._packets = container.demux(stream)
+        self._packets = read_packets(container, stream)
         self._waiting = skip_to_key
         self.count = 0
         self.places: list[int] = []

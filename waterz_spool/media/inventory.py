@@ -17,7 +17,7 @@ import av
 
 from waterz_spool.media.mux import copied_streams, plain_tags, stream_tags, video_tags
 from waterz_spool.media.pixels import work_format
-from waterz_spool.media.source import codec_name, is_picture, open_source, side_data
+from waterz_spool.media.source import codec_name, is_picture, open_source, read_packets, read_pictures, side_data
 from waterz_spool.records import Ratio, VideoInfo
 
 Tags = dict[str, str]
@@ -107,7 +107,7 @@ def _file(path: Path, stream: Any) -> tuple[str, str, str]:
         data = bytes(stream.data)
     else:
         with open_source(path) as container:  # a fresh one: raw streams cannot seek back
-            data = next((bytes(p) for p in container.demux(container.streams[stream.index]) if p.size), b"")
+            data = next((bytes(p) for p in read_packets(container, container.streams[stream.index]) if p.size), b"")
     kind = stream.metadata.get("mimetype") or codec_name(stream)
     return stream.metadata.get("filename", ""), kind, hashlib.sha256(data).hexdigest()
 
@@ -115,7 +115,7 @@ def _file(path: Path, stream: Any) -> tuple[str, str, str]:
 def _side_data(path: Path, info: VideoInfo) -> dict[str, bytes]:
     """Side data that belongs to the whole stream and that no field of VideoInfo holds."""
     with open_source(path) as container:
-        frame = next(container.decode(container.streams[info.stream_index]), None)
+        frame = next(read_pictures(container, container.streams[info.stream_index]), None)
         found = {name: side_data(frame, name) for name in _GLOBAL_SIDE_DATA} if frame is not None else {}
     return {name: data for name, data in found.items() if data is not None}
 

@@ -16,7 +16,7 @@ from waterz_spool.media.container import FORMATS, is_mov
 from waterz_spool.media.encode import nominal_rate
 from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.settings import prores_tag
-from waterz_spool.media.source import codec_name, is_chapter_track, is_picture
+from waterz_spool.media.source import codec_name, is_chapter_track, is_picture, read_packets
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 _MOV_OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"}
@@ -149,7 +149,7 @@ class Output:
         return copy
 
     def _attach_picture(self, stream: Any) -> None:
-        packet = next((p for p in self._source.demux(stream) if p.size), None)
+        packet = next((p for p in read_packets(self._source, stream) if p.size), None)
         if packet is None or self._settings.container == "webm":
             raise cannot_hold(self._settings.container, describe(stream))
         kind = {"mjpeg": "jpeg"}.get(codec_name(stream), codec_name(stream))

@@ -24,7 +24,7 @@ from waterz_spool.media.container import is_mov
 from waterz_spool.media.encode import TICK_MS
 from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.mux import Output, cannot_hold
-from waterz_spool.media.source import is_payload, open_file, open_source
+from waterz_spool.media.source import is_payload, open_file, open_source, read_packets
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 _SAMPLED, _MOST_SAMPLED = 500, 50_000  # packets read to see one of each stream; texts may begin late
@@ -179,7 +179,7 @@ def _set_times(packet: Packet[Any], timing: Timing, *, place: int, frame: int, b
 def demux(container: InputContainer, stream: Any, path: Path) -> Iterator[Packet[Any]]:
     """The packets of a segment's stream."""
     try:
-        for packet in container.demux(stream):
+        for packet in read_packets(container, stream):
             if packet.size:
                 yield packet
     except av.FFmpegError as error:
@@ -192,7 +192,7 @@ def _other_packets(source: InputContainer, info: VideoInfo, output: Output) -> I
     source.streams[info.stream_index].discard = av.stream.Discard.all
     if not wanted:
         return
-    for packet in source.demux(wanted):
+    for packet in read_packets(source, wanted):
         if is_payload(packet):
             yield packet, output.by_index[packet.stream_index]
 

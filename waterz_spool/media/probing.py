@@ -22,6 +22,7 @@ from waterz_spool.media.source import (
     is_chapter_track,
     mastering_display,
     open_source,
+    read_pictures,
     side_data,
     video_stream,
 )
@@ -65,7 +66,7 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
             todo="scale it down first",
         )
     try:
-        frame = next(container.decode(stream), None)
+        frame = next(read_pictures(container, stream), None)
     except (av.FFmpegError, EOFError) as error:
         raise InputError(
             "the first frame cannot be decoded: the file is damaged",

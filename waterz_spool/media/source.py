@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
@@ -118,6 +119,21 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
         raise InputError("there is no video stream in this file", where=str(path), todo="give a file with video")
     default = [s for s in streams if s.disposition & av.stream.Disposition.default]
     return (default or streams)[0]
+
+
+def read_packets(container: InputContainer, streams: Any) -> Iterator[Packet[Any]]:
+    """The packets of one or several streams, in the file's order, and an empty one for each at the end.
+
+    PyAV's own generator frees its read buffer when it is closed, but not when it is dropped halfway; this one, when
+    dropped, closes it.
+    """
+    yield from container.demux(streams)
+
+
+def read_pictures(container: InputContainer, stream: Any) -> Iterator[av.VideoFrame]:
+    """Decoded pictures, in the decoder's order; read through ``read_packets`` for its reason."""
+    for packet in read_packets(container, stream):
+        yield from packet.decode()
 
 
 def is_payload(packet: Any) -> bool:

@@ -19,7 +19,7 @@ from waterz_spool.media.decoding import Frame, decode
 from waterz_spool.media.inventory import differences, inventory
 from waterz_spool.media.mux import copied_streams, describe
 from waterz_spool.media.probing import probe
-from waterz_spool.media.source import codec_name, is_payload, is_picture, open_source
+from waterz_spool.media.source import codec_name, is_payload, is_picture, open_source, read_packets
 from waterz_spool.records import VideoInfo
 
 
@@ -156,7 +156,7 @@ def _tracks(container: InputContainer, info: VideoInfo, drop: Collection[int]) -
     streams = [s for s in copied_streams(container, info, drop) if s.type != "attachment" and not is_picture(s)]
     tracks = {s.index: _Track(s) for s in streams}
     filters = {s.index: f for s in streams if (f := _adts_filter(s)) is not None}
-    for packet in container.demux(streams) if streams else ():
+    for packet in read_packets(container, streams) if streams else ():
         if is_payload(packet):
             index = packet.stream_index
             for plain in _plain(packet, filters.get(index)):

@@ -44,6 +44,10 @@ class Owners:
                 self._me = job.log.ops.look(self._mine).uid
         return owner != self._me
 
+    def forget(self, job_id: str) -> None:
+        """Nobody will ask for this job again; who does is told anew."""
+        self._of.pop(job_id, None)
+
     def left_alone(self, job: Job) -> bool:
         """Whether a job is none of this worker's business."""
         return not self.serve_group and self.foreign(job)

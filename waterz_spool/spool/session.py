@@ -112,9 +112,8 @@ class Session:
         )
         self._candidates = Candidates(self.tasks, self.me.host, spool.settings, self._random)
         self.owners = Owners(spool.layout.heartbeat(self.wid), serve_group=serve_group)
-        only = None if jobs is None else frozenset(jobs)
         skip = self.owners.left_alone
-        self._survey = Survey(spool, only, self.clock, refused=self.trouble.note, over=self._forget, skip=skip)
+        self._survey = Survey(spool, jobs, self.clock, refused=self.trouble.note, over=self._forget, skip=skip)
         suspicion = Suspicion(spool.layout, spool.ops, spool.settings, self.clock, self.me)
         self._recovery = Recovery(spool, suspicion, self.me, self.clock)
         self._tokens: dict[str, TokenSet] = {}
@@ -281,6 +280,7 @@ class Session:
         self._candidates.over(job_id)
         self._ended = {key for key in self._ended if key[0] != job_id}
         self._recovery.forget(job_id)
+        self.owners.forget(job_id)
         self._executions = {key: number for key, number in self._executions.items() if key[0] != job_id}
         self.spool.forget(job_id)
 

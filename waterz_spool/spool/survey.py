@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from waterz_spool.errors import UsageError
 from waterz_spool.spool.clock import Clock
@@ -26,7 +26,8 @@ class Survey:
         only: Ids of the only jobs to look at; None is all.
         clock: Where time comes from.
         refused: Told what cannot be read.
-        over: Told of each job that can never be work again: nothing of it needs to be kept.
+        over: Told of each job that can never be work again, and of each that is in the spool no more: nothing of it
+            needs to be kept.
         skip: Whether a job is to be left alone; asked once of each.
 
     Attributes:
@@ -37,7 +38,7 @@ class Survey:
     def __init__(
         self,
         spool: Spool,
-        only: frozenset[str] | None,
+        only: Iterable[str] | None,
         clock: Clock,
         *,
         refused: Callable[[OSError], None],
@@ -47,7 +48,7 @@ class Survey:
         self.snapshots: dict[str, tuple[Job, Snapshot]] = {}
         self.broken: dict[str, str] = {}
         self._spool = spool
-        self._only = only
+        self._only = None if only is None else sorted(set(only))
         self._clock = clock
         self._refused = refused
         self._tell_over = over
@@ -132,6 +133,15 @@ class Survey:
             self._ours.add(job.id)
         return False
 
+    def _forget_all_but(self, there: set[str]) -> None:
+        """Jobs that were cleaned away: a worker that lives for months must not remember that they were."""
+        for job_id in (self._ours | self._over).difference(there):
+            self._ours.discard(job_id)
+            self._over.discard(job_id)
+            self._failed.pop(job_id, None)
+            self.broken.pop(job_id, None)
+            self._tell_over(job_id)
+
     def _still_failed(self, job: Job) -> bool:
         """A failed job lives on only by a new grant (or ends by cancel): one small listing tells."""
         if job.id not in self._failed:
@@ -150,12 +160,13 @@ class Survey:
 
     def _ids(self) -> list[str]:
         if self._only is not None:
-            return sorted(self._only)
+            return self._only
         try:
             names = sorted(self._spool.ops.listdir(self._spool.layout.active))
             now = self._clock.monotonic()
             if now - self._all_at >= _ALL_JOBS_EVERY_S:
                 self._all, self._all_at = set(self._spool.job_ids()), now
+                self._forget_all_but(self._all.union(name.split("-", 2)[-1] for name in names))
         except OSError as error:
             self._refused(error)
             self._unsure = True
