@@ -6,6 +6,7 @@ Licence of the weights (recurrent_flow_completion.pth): NTU S-Lab License 1.0, n
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -57,16 +58,21 @@ class SecondOrderPropagation(nn.Module):
         )
         self.fusion = nn.Conv2d(2 * CHANNELS, CHANNELS, 1)
 
-    def forward(self, steps: list[Tensor]) -> Iterator[Tensor]:
-        """Features [N,128,h,w] in time order to the same; ``steps`` is emptied on the way, to free memory early."""
-        backward = list(self._sweep("backward_", ((s, (s,)) for s in reversed(steps))))  # t = T-1 first
-        steps.reverse()
+    def forward(self, steps: list[Tensor], again: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Features [N,128,h,w] in time order to the same.
+
+        Args:
+            steps: Emptied on the way: one set of features for all frames is enough to hold.
+            again: The same features, for the second sweep.
+        """
+        lasts = (steps.pop() for _ in range(len(steps)))
+        backward = list(self._sweep("backward_", ((s, (s,)) for s in lasts)))  # t = T-1 first
         held: list[tuple[Tensor, Tensor]] = []
 
         def both() -> Iterator[tuple[Tensor, tuple[Tensor, ...]]]:
-            while steps:
-                held.append((steps.pop(), backward.pop()))
-                yield held[-1][0], held[-1]
+            for step in again:
+                held.append((step, backward.pop()))
+                yield step, held[-1]
 
         for f in self._sweep("forward_", both()):
             step, b = held.pop()
@@ -114,9 +120,9 @@ class FlowCompletion(nn.Module):
     def forward(self, inputs: Callable[[], Iterable[Tensor]]) -> Iterator[Tensor]:
         """Completed flow of one direction, frame by frame.
 
-        Per-frame layers see one frame at a time and temporal ones a handful; only features at 1/8 of the size are
-        kept for all frames. The skip features at 1/4 are computed a second time, which costs a few percent, rather
-        than kept, which would double the memory.
+        Per-frame layers see one frame at a time and temporal ones a handful; only one set of features at 1/8 of the
+        size is kept for all frames. What else is needed again is computed again, which costs about a sixth of the
+        sweeps and the decoder, rather than kept, which would need three times the memory.
 
         Args:
             inputs: Gives, each time it is called, [N,3,H,W] in the order of the recurrence: flow (x, y) in px, zero
@@ -125,13 +131,18 @@ class FlowCompletion(nn.Module):
         Yields:
             [N,2,H,W], px, everywhere (also outside the hole).
         """
-        state = list(map(self.mid_dilation, _run(self.encoder2, self._encode(inputs()))))
-        for fused, skip in zip(self.feat_prop_module(state), self._encode(inputs()), strict=True):
+        state = list(self._states(self._encode(inputs())))
+        skips, encoded = itertools.tee(self._encode(inputs()))  # the second runs a few frames ahead
+        for fused, skip in zip(self.feat_prop_module(state, self._states(encoded)), skips, strict=True):
             yield self.decode(fused, skip)
 
     def _encode(self, inputs: Iterable[Tensor]) -> Iterator[Tensor]:
         """Features [N,64,H/4,W/4] of each frame."""
         return _run(self.encoder1, map(self.downsample, inputs))
+
+    def _states(self, encoded: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Features [N,128,H/8,W/8] of each frame, for the sweeps."""
+        return map(self.mid_dilation, _run(self.encoder2, encoded))
 
     def decode(self, state: Tensor, skip: Tensor) -> Tensor:
         """Flow [N,2,8h,8w] of single frames from state [N,128,h,w] and skip [N,64,2h,2w]."""

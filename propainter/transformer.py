@@ -72,16 +72,6 @@ class SoftComp(nn.Module):
         return self.bias_conv(F.fold(patches, tuple(grid), KERNEL, padding=PAD, stride=STRIDE))
 
 
-def _spreading_kernel(linear: nn.Linear) -> Tensor:
-    """A linear layer's weight as the kernel of a transposed convolution, made once per device and kept beside it."""
-    weight = linear.weight
-    kept = getattr(linear, "spreading_kernel", None)
-    if kept is None or kept.device != weight.device:
-        # (C*49, 512) -> (512, C, 7, 7)
-        kept = linear.spreading_kernel = weight.t().reshape(DIM, -1, KERNEL, KERNEL).contiguous()
-    return kept
-
-
 def spread_patches(tokens: Tensor, linear: nn.Linear, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
     """A linear layer to patches and their overlapping sum, as one transposed convolution.
 
@@ -94,7 +84,7 @@ def spread_patches(tokens: Tensor, linear: nn.Linear, grid: Grid) -> tuple[Tenso
         The sum without the layer's bias [T,C,h,w], what the bias sums to [1,C,h,w], and how many patches cover
         each pixel [1,1,h,w].
     """
-    kernel = _spreading_kernel(linear)
+    kernel = linear.weight.t().reshape(DIM, -1, KERNEL, KERNEL)  # (C*49, 512) -> (512, C, 7, 7)
     image = F.conv_transpose2d(tokens.permute(0, 3, 1, 2), kernel, None, STRIDE, PAD, grid.spare)
     bias = linear.bias.reshape(1, -1, KERNEL, KERNEL)
     both = torch.cat((bias, torch.ones_like(bias[:, :1])), dim=1)
