@@ -6,7 +6,7 @@ Licence of the weights (recurrent_flow_completion.pth): NTU S-Lab License 1.0, n
 
 from __future__ import annotations
 
-import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -132,9 +132,15 @@ class FlowCompletion(nn.Module):
             [N,2,H,W], px, everywhere (also outside the hole).
         """
         state = list(self._states(self._encode(inputs())))
-        skips, encoded = itertools.tee(self._encode(inputs()))  # the second runs a few frames ahead
-        for fused, skip in zip(self.feat_prop_module(state, self._states(encoded)), skips, strict=True):
-            yield self.decode(fused, skip)
+        skips: deque[Tensor] = deque()  # a few: temporal layers run ahead
+
+        def encoded() -> Iterator[Tensor]:
+            for skip in self._encode(inputs()):
+                skips.append(skip)
+                yield skip
+
+        for fused in self.feat_prop_module(state, self._states(encoded())):
+            yield self.decode(fused, skips.popleft())
 
     def _encode(self, inputs: Iterable[Tensor]) -> Iterator[Tensor]:
         """Features [N,64,H/4,W/4] of each frame."""
