@@ -208,7 +208,7 @@ def purpose(operation: str, path: Path) -> str:
     if folder == "log" or name == "log":
         if name.startswith((".w.", ".e.")):
             return "join"
-        if operation == "listdir":
+        if operation == "listdir" or name.startswith("plan."):
             return "look"
         if re.fullmatch(r"\d{5}\.0", name) or (operation == "read" and name.endswith(".end")):
             return "data"  # a segment's job; final reads all outcomes

@@ -66,15 +66,17 @@ class JobLog:
         """One listing of log/, and one read for each outcome that has no marker yet.
 
         Args:
-            repair: Add the missing markers on the way, so that nobody has to read those again.
+            repair: Add markers that were missing at an earlier scan, too, so that nobody has to read those outcomes
+                again. At the first sight their writers are most likely about to add them.
         """
         view = parse_log(self.ops.listdir(self.layout.log))
         for task, attempt in list(view.unknown()):
+            again = (task, attempt) in self._ends
             end = self.end(task, attempt)
             if end is None:
                 continue  # listed but not visible yet: stays unknown, nobody claims on it
             view.task(task).kinds[attempt] = end.kind
-            if repair:
+            if repair and again:
                 self.mark(task, attempt, end.kind)
         return view
 
