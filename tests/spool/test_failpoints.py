@@ -126,8 +126,10 @@ def test_a_publisher_that_dies_between_copy_and_name_is_succeeded(scene: Scene, 
     scene.result = elsewhere / "result.bin"
     scene.dies_at("publish_copied")
     assert not scene.result.exists()
+    assert len(list(elsewhere.iterdir())) == 1  # the copy that nobody will name
     scene.finish()
     scene.check()
+    assert list(elsewhere.iterdir()) == [scene.result]
 
 
 @pytest.fixture

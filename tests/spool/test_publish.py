@@ -131,6 +131,67 @@ def test_a_published_job_leaves_the_index_and_stays_found(scene: Scene, done: Jo
     assert scene.spool.job("job").state().state == "done"
 
 
+class Overtaken(FileOps):
+    """Another publishes the job just before one operation of this publisher."""
+
+    def __init__(self, job: Job, target: Path, at: str, **how: bool) -> None:
+        self.at = at
+        self.other = lambda: job.publish(target, **how)
+
+    def overtake(self, operation: str, path: Path) -> None:
+        if operation == self.at and path.name.endswith(".part"):
+            self.at = ""
+            self.other()
+
+    def link(self, source: Path, target: Path) -> None:
+        self.overtake("link", source)
+        super().link(source, target)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.overtake("rename", source)
+        super().rename(source, target)
+
+    def copy(self, source: Path, target: Path) -> None:
+        super().copy(source, target)
+        self.overtake("copy", target)
+
+
+class OvertakenElsewhere(Overtaken, OtherFileSystem):
+    links = True
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "overwrite"),
+    [
+        (Overtaken, "link", False),
+        (OvertakenElsewhere, "link", False),
+        (OvertakenElsewhere, "copy", False),
+        (Overtaken, "rename", True),
+        (OvertakenElsewhere, "copy", True),
+    ],
+)
+def test_two_publishers_at_once_make_one_result_and_leave_nothing_beside_it(
+    scene: Scene, done: Job, target: Path, kind: type[Overtaken], at: str, overwrite: bool
+) -> None:
+    if overwrite:
+        target.write_bytes(b"old")
+    ops = kind(done, target, at, overwrite=overwrite)
+    job = Spool.open(scene.spool.root, ops=ops).by_id("job")
+    assert job.publish(target, overwrite=overwrite) == target
+    assert ops.at == ""
+    assert target.read_bytes() == expected(3)
+    assert files(target) == [target.name]
+    assert done.verify() == []
+
+
+def test_hidden_files_of_others_beside_the_result_are_left_alone(done: Job, target: Path) -> None:
+    others = [f".{target.name}.part", f".{target.name}.job2.0123.part", ".job.0123.part", f".{target.name}.job.txt"]
+    for name in others:
+        target.with_name(name).touch()
+    done.publish(target)
+    assert files(target) == sorted([*others, target.name])
+
+
 class LostReplies(FileOps):
     """Every link is made, and answered as a retransmission is."""
 

@@ -25,6 +25,7 @@ from waterz_spool.spool.joblog import JobLog
 from waterz_spool.spool.layout import FINAL, PUBLISHED_NAME, JobLayout
 
 _NAMES = 1000
+_PART = ".part"
 
 
 class Publisher:
@@ -44,7 +45,13 @@ class Publisher:
         if earlier is not None:
             return earlier
         self._check_target(target, pinned)
-        path = self._place(self._layout.output_file(FINAL, ref.file), ref, target, overwrite)
+        try:
+            path = self._place(self._layout.output_file(FINAL, ref.file), ref, target, overwrite)
+        except FileNotFoundError:  # another published meanwhile, and tidied this one's hidden name away
+            earlier = self._earlier(target, ref)
+            if earlier is None:
+                raise
+            return earlier
         settle_folder(self._ops, path.parent)
         hit("after_publish")
         record = PublishedRecord(
@@ -52,6 +59,7 @@ class Publisher:
         )
         self._log.put(PUBLISHED_NAME, encode(record))
         hit("after_published")
+        self._tidy(target)
         return path
 
     def _result(self) -> tuple[FileRef, int]:
@@ -107,8 +115,7 @@ class Publisher:
     @contextlib.contextmanager
     def _staged(self, result: Path, ref: FileRef, target: Path) -> Iterator[Path]:
         """The result under a hidden name beside the target: a link, or a durable verified copy."""
-        stem = os.fsencode(target.name)[:100].decode("utf-8", "ignore")  # names are limited in bytes
-        part = target.parent / f".{stem}.{self._tokens()}.part"
+        part = target.parent / f"{self._hidden(target)}{self._tokens()}{_PART}"
         try:
             try:
                 self._ops.link(result, part)
@@ -125,6 +132,21 @@ class Publisher:
         finally:
             with contextlib.suppress(OSError):
                 self._ops.unlink(part)
+
+    def _hidden(self, target: Path) -> str:
+        """How this job's hidden names beside the target begin."""
+        stem = os.fsencode(target.name)[:100].decode("utf-8", "ignore")  # names are limited in bytes
+        return f".{stem}.{self._layout.job_id}."
+
+    def _tidy(self, target: Path) -> None:
+        """Remove what publishers of this job left that died on the way; who is still on the way finds it published."""
+        names: list[str] = []
+        with contextlib.suppress(OSError):  # a folder may be writable and not readable
+            names = self._ops.listdir(target.parent)
+        for name in names:
+            if name.startswith(self._hidden(target)) and name.endswith(_PART):
+                with contextlib.suppress(OSError):
+                    self._ops.unlink(target.parent / name)
 
     def _try(self, staged: Path, path: Path, ref: FileRef) -> bool:
         try:
