@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from propainter.deform import DeformAlign
 from propainter.layers import SpatialConv, TemporalConv, UpConv
+from propainter.region import Box, Part, decode_region, needed_box
 
 CHANNELS = 128
 OFFSET_REACH_PX = 5.0
@@ -118,7 +119,12 @@ class FlowCompletion(nn.Module):
         self.edgeDetector = EdgeDetector()
 
     def forward(self, inputs: Callable[[], Iterable[Tensor]]) -> Iterator[Tensor]:
-        """Completed flow of one direction, frame by frame.
+        """Completed flow of one direction [N,2,H,W], px, everywhere; see ``states``."""
+        for state, skip in self.states(inputs):
+            yield self.decode(state, skip)
+
+    def states(self, inputs: Callable[[], Iterable[Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the flow of each frame is decoded from, frame by frame.
 
         Per-frame layers see one frame at a time and temporal ones a handful; only one set of features at 1/8 of the
         size is kept for all frames. What else is needed again is computed again, which costs about a sixth of the
@@ -129,9 +135,9 @@ class FlowCompletion(nn.Module):
                 inside the hole, and the mask.
 
         Yields:
-            [N,2,H,W], px, everywhere (also outside the hole).
+            State [N,128,H/8,W/8] and skip [N,64,H/4,W/4].
         """
-        state = list(self._states(self._encode(inputs())))
+        steps = list(self._reduced(self._encode(inputs())))
         skips: deque[Tensor] = deque()  # a few: temporal layers run ahead
 
         def encoded() -> Iterator[Tensor]:
@@ -139,14 +145,14 @@ class FlowCompletion(nn.Module):
                 skips.append(skip)
                 yield skip
 
-        for fused in self.feat_prop_module(state, self._states(encoded())):
-            yield self.decode(fused, skips.popleft())
+        for state in self.feat_prop_module(steps, self._reduced(encoded())):
+            yield state, skips.popleft()
 
     def _encode(self, inputs: Iterable[Tensor]) -> Iterator[Tensor]:
         """Features [N,64,H/4,W/4] of each frame."""
         return _run(self.encoder1, map(self.downsample, inputs))
 
-    def _states(self, encoded: Iterable[Tensor]) -> Iterator[Tensor]:
+    def _reduced(self, encoded: Iterable[Tensor]) -> Iterator[Tensor]:
         """Features [N,128,H/8,W/8] of each frame, for the sweeps."""
         return map(self.mid_dilation, _run(self.encoder2, encoded))
 
@@ -154,12 +160,32 @@ class FlowCompletion(nn.Module):
         """Flow [N,2,8h,8w] of single frames from state [N,128,h,w] and skip [N,64,2h,2w]."""
         return self.upsample(self.decoder1(self.decoder2(state) + skip))
 
+    def decode_region(self, state: Tensor, skip: Tensor, box: Box) -> Tensor:
+        """The same [N,2,bottom-top,right-left] for one box of the flow only, at its cost."""
+        last, size = [*self.decoder1, *self.upsample], tuple(skip.shape[2:])
+        near = needed_box(last, box, size)
+        near_state = decode_region(self.decoder2, state, near)
+        return decode_region(last, Part(near_state + skip[..., *near.cut], near, size), box)
+
 
 def _run(layers: nn.Sequential, frames: Iterable[Tensor]) -> Iterator[Tensor]:
     """A sequence of temporal blocks and per-frame layers over a stream of frames."""
     for layer in layers:
         frames = layer(frames) if isinstance(layer, P3DBlock) else map(layer, frames)
     return iter(frames)
+
+
+def masked_inputs(
+    flows: Sequence[Tensor], masks: Sequence[Tensor], device: torch.device
+) -> Callable[[], Iterator[Tensor]]:
+    """What ``FlowCompletion.states`` asks for, on the device, from flows [N,2,H,W] and masks [N,1,H,W]."""
+
+    def inputs() -> Iterator[Tensor]:
+        for flow, mask in zip(flows, masks, strict=True):
+            flow, mask = flow.to(device), mask.to(device).float()
+            yield torch.cat((flow * (1 - mask), mask), dim=1)
+
+    return inputs
 
 
 def complete_one_way(
@@ -177,13 +203,7 @@ def complete_one_way(
         The raw prediction and the combined flow, like ``flows``, where ``flows`` live.
     """
     home, target = flows[0].device, device or flows[0].device
-
-    def inputs() -> Iterator[Tensor]:
-        for flow, mask in zip(flows, masks, strict=True):
-            flow, mask = flow.to(target), mask.to(target).float()
-            yield torch.cat((flow * (1 - mask), mask), dim=1)
-
-    for prediction, flow, mask in zip(net(inputs), flows, masks, strict=True):
+    for prediction, flow, mask in zip(net(masked_inputs(flows, masks, target)), flows, masks, strict=True):
         raw, inside = prediction.float().to(home), mask.float()
         yield raw, raw * inside + flow * (1 - inside)
 

@@ -1,10 +1,12 @@
-"""The decoder on a part of the image: the same numbers as on the whole, at the cost of the part.
+"""Decoders on a part of the image: the same numbers as on the whole, at the cost of the part.
 
-Only pixels inside the hole are used, and a convolution needs nothing beyond its reach. Weights: see ``generator``.
+Only pixels inside the hole are used, and a convolution needs nothing beyond its reach. Weights: see ``generator`` and
+``flow_completion``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -54,20 +56,21 @@ class Part(NamedTuple):
     size: tuple[int, int]
 
 
-def decode_region(decoder: nn.Sequential, features: Tensor, box: Box) -> Tensor:
-    """Run the decoder for one box of its output.
+def decode_region(decoder: Iterable[nn.Module], features: Tensor | Part, box: Box) -> Tensor:
+    """Run a decoder for one box of its output.
 
     Args:
         decoder: Up-convolutions, 3x3 convolutions and activations.
-        features: [N,128,h,w], whole image.
-        box: Wanted part of the output [N,3,4h,4w], inside it.
+        features: [N,C,h,w], the whole image, or at least the part of it that ``needed_box`` names.
+        box: Wanted part of the output [N,C',H',W'], inside it.
 
     Returns:
-        [N,3,bottom-top,right-left], before tanh.
+        [N,C',bottom-top,right-left].
     """
-    part = Part(features, Box(0, features.shape[2], 0, features.shape[3]), tuple(features.shape[2:]))
-    wanted = _wanted(decoder, box, part.size)
-    for layer, want in zip(decoder, wanted, strict=True):
+    if isinstance(features, Tensor):
+        features = Part(features, Box(0, features.shape[2], 0, features.shape[3]), tuple(features.shape[2:]))
+    layers, part = list(decoder), features
+    for layer, want in zip(layers, _wanted(layers, box, part.size)[1:], strict=True):
         if isinstance(layer, UpConv):
             part = _convolve(layer.conv, _enlarge(part, want.grown(1)), want)
         elif isinstance(layer, nn.Conv2d):
@@ -77,11 +80,16 @@ def decode_region(decoder: nn.Sequential, features: Tensor, box: Box) -> Tensor:
     return part.values
 
 
-def _wanted(decoder: nn.Sequential, box: Box, size: tuple[int, int]) -> list[Box]:
-    """The output box every layer must give, from the last layer back to the first."""
-    scale = 2 ** sum(isinstance(layer, UpConv) for layer in decoder)
+def needed_box(decoder: Iterable[nn.Module], box: Box, size: tuple[int, int]) -> Box:
+    """The part of the features, in an image of ``size`` (height, width), that one box of the output depends on."""
+    return _wanted(list(decoder), box, size)[0]
+
+
+def _wanted(layers: list[nn.Module], box: Box, size: tuple[int, int]) -> list[Box]:
+    """The box that is needed of the input, and the output box that every layer must give."""
+    scale = 2 ** sum(isinstance(layer, UpConv) for layer in layers)
     size, wanted = (size[0] * scale, size[1] * scale), [box]
-    for layer in list(decoder)[:0:-1]:
+    for layer in layers[::-1]:
         if isinstance(layer, UpConv | nn.Conv2d):
             box = box.grown(1).inside(size)
         if isinstance(layer, UpConv):

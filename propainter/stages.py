@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propainter.effort import Effort
-from propainter.flow_completion import FlowCompletion, complete_one_way
+from propainter.flow_completion import FlowCompletion, masked_inputs
 from propainter.generator import Generator, token_mask
 from propainter.options import Frames
-from propainter.packed import FlowPair, Packed, Patch, cut_patch, unpack
+from propainter.packed import NOTHING, FlowPair, Packed, Patch, cut_patch, unpack
 from propainter.propagation import Flows
 from propainter.raft import Raft
 from propainter.region import Box, decode_region
@@ -71,8 +71,15 @@ def complete_holes(
         device: Where to compute.
     """
     masks = [torch.from_numpy(hole)[None, None] for hole in holes]
-    found = complete_one_way(net, flows, masks, device=device)
-    return [cut_patch(flow, hole) for (_, flow), hole in zip(found, holes, strict=True)]
+    out: list[Patch] = []
+    states = net.states(masked_inputs(flows, masks, device))
+    for (state, skip), flow, mask, hole in zip(states, flows, masks, holes, strict=True):
+        patch = cut_patch(flow, hole)
+        if patch.box != NOTHING:
+            found = net.decode_region(state, skip, patch.box).float().cpu()
+            patch = patch._replace(values=torch.where(mask[..., *patch.box.cut], found, patch.values))
+        out.append(patch)
+    return out
 
 
 def encode_frames(

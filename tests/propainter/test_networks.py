@@ -9,10 +9,11 @@ from propainter.attention import plan_attention
 from propainter.correlation import correlation_pyramid, lookup
 from propainter.flow_completion import complete_bidirectional, complete_one_way
 from propainter.generator import shrink_flows, shrink_masks, token_mask
-from propainter.packed import Completed, cut_patch, propagate_packed, unpack
+from propainter.packed import NOTHING, Completed, cut_patch, propagate_packed, unpack
 from propainter.propagation import Flows, backward_pass, forward_pass, propagate_pixels
 from propainter.raft import convex_upsample, pixel_grid
-from propainter.region import Box, decode_region
+from propainter.region import Box, decode_region, hole_box
+from propainter.stages import complete_holes
 from propainter.transformer import Grid
 from propainter.warp import consistent, warp
 from tests.propainter import synthetic
@@ -171,6 +172,31 @@ def test_both_directions_of_flow_completion(golden, models):
     forward, backward = complete_bidirectional(models.completion, flows, case.tensor("mask_u8")[0].split(1))
     assert worst(torch.cat(forward), case["comb_f"]) <= 1e-5
     assert worst(torch.cat(backward), case["comb_b"]) <= 1e-5
+
+
+def test_flow_completion_of_a_box_is_the_same(golden, models):
+    """The part of the decoder that a box needs, at all borders and in the middle."""
+    case, net = golden("rfc_a"), models.completion
+    masks = case.tensor("mask_u8")[0, :-1]
+    flow = case.tensor("flow_f")[0] * (1 - masks)
+    state, skip = list(net.states(lambda: torch.cat((flow, masks), dim=1).split(1)))[2]
+    whole = net.decode(state, skip)
+    height, width = whole.shape[2:]
+    boxes = (Box(0, height, 0, width), Box(0, 9, 3, 21), Box(height - 17, height, 20, width), Box(21, 30, 13, 14))
+    for box in (*boxes, Box(height - 1, height, 0, 1), Box(33, 64, width - 40, width - 8)):
+        assert worst(net.decode_region(state, skip, box), whole[..., *box.cut]) <= 2e-5, box
+
+
+def test_completed_holes_are_the_part_of_the_completed_flow(golden, models):
+    case, net = golden("rfc_a"), models.completion
+    flows, masks = case.tensor("flow_f")[0].split(1), case.tensor("mask_u8")[0, :-1].split(1)
+    holes = [(mask[0, 0] != 0).numpy() for mask in masks]
+    holes[1] = np.zeros_like(holes[1])
+    masks = [torch.from_numpy(hole)[None, None] for hole in holes]
+    found = complete_holes(net, flows, holes, device=torch.device("cpu"))
+    for patch, (_, flow), hole in zip(found, complete_one_way(net, flows, masks), holes, strict=True):
+        assert patch.box == (hole_box(hole) or NOTHING)
+        assert patch.values.numel() == 0 or worst(patch.values, flow[..., *patch.box.cut]) <= 2e-5
 
 
 def test_flow_completion_inside(golden, models, variant):
