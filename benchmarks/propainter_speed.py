@@ -32,7 +32,7 @@ from propainter.packed import pack_input
 from propainter.pipeline import Inpainter
 from propainter.propagation import Flows
 from propainter.region import hole_box
-from propainter.stages import WindowInput, encode_frames, flow_batch, generate
+from propainter.stages import WindowInput, complete_holes, encode_frames, flow_batch, generate
 from propainter.windows import raft_clips, window
 
 CACHE = Path(tempfile.gettempdir()) / "propainter-synthetic-weights"
@@ -175,8 +175,12 @@ def measure_stages(options):
     def published_window():
         net.models.generator(video[view.ids], near, masks[view.ids], masks[view.ids], local=view.stop - view.start)
 
-    def completion():
+    def published_completion():
         complete_bidirectional(net.models.completion, sides, masks[:count].split(1))
+
+    def completed_holes():
+        for flows_one_way in sides:
+            complete_holes(net.models.completion, flows_one_way, [mask != 0] * (count - 1), device=net.device)
 
     cached = net.models.generator.encoder(torch.cat((video[view.ids], masks[view.ids], masks[view.ids]), dim=1))
     stages = {
@@ -184,8 +188,7 @@ def measure_stages(options):
             lambda: reference.flow_stage(video[:count], ctx),
             lambda: flow_batch(net.models.raft, list(clip[:count]), None, iters=options.raft_iter, effort=effort),
         ),
-        "completion, 5 flows": (lambda: complete_bidirectional(net.models.completion, sides, masks[:count].split(1)),)
-        * 2,
+        "completion, 5 flows": (published_completion, completed_holes),
         f"window, {len(view.ids)} frames": (published_window, fresh_window),
     }
     for name, (published, ours) in stages.items():
