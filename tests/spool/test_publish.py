@@ -185,11 +185,53 @@ def test_two_publishers_at_once_make_one_result_and_leave_nothing_beside_it(
 
 
 def test_hidden_files_of_others_beside_the_result_are_left_alone(done: Job, target: Path) -> None:
-    others = [f".{target.name}.part", f".{target.name}.job2.0123.part", ".job.0123.part", f".{target.name}.job.txt"]
+    token = "0" * 24
+    others = [f".{target.name}.part", f".{target.name}.{token}.part", f".{target.name}.{token}.{token}.part"]
     for name in others:
         target.with_name(name).touch()
     done.publish(target)
     assert files(target) == sorted([*others, target.name])
+
+
+def test_what_two_dead_publishers_left_goes_at_the_next_try(scene: Scene, done: Job, target: Path) -> None:
+    """The second dies, too, after its record, which says that all is done."""
+
+    class Dies(OtherFileSystem):
+        def unlink(self, path: Path) -> None:
+            raise OSError(errno.EIO, "dead", str(path))
+
+    job = Spool.open(scene.spool.root, ops=Dies()).by_id("job")
+    assert job.publish(target) == target
+    assert len(files(target)) == 2
+    assert done.publish(target) == target
+    assert files(target) == [target.name]
+
+
+@pytest.mark.parametrize("length", [20, 100, 143])
+def test_names_may_be_limited_to_143_bytes(scene: Scene, target: Path, length: int) -> None:
+    class Short(OtherFileSystem):
+        def copy(self, source: Path, target: Path) -> None:
+            if len(target.name.encode()) > 143:
+                raise OSError(errno.ENAMETOOLONG, "too long", str(target))
+            super().copy(source, target)
+
+    target.parent.mkdir()
+    job_id = "j" * 64
+    scene.submit(job_id)
+    scene.drain(scene.session())
+    named = target.with_name("v" * (length - 4) + ".mp4")
+    assert Spool.open(scene.spool.root, ops=Short()).by_id(job_id).publish(named) == named
+
+
+def test_a_stale_handle_is_the_work_of_another_publisher(scene: Scene, done: Job, target: Path) -> None:
+    class Stale(OvertakenElsewhere):
+        def copy(self, source: Path, target: Path) -> None:
+            super().copy(source, target)
+            raise OSError(errno.ESTALE, "stale", str(target))
+
+    job = Spool.open(scene.spool.root, ops=Stale(done, target, "copy")).by_id("job")
+    assert job.publish(target) == target
+    assert files(target) == [target.name]
 
 
 class LostReplies(FileOps):

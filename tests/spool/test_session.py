@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
+import shutil
 import weakref
 from pathlib import Path
 from typing import Literal
@@ -12,8 +14,8 @@ import pytest
 from spoolscene import SETTINGS, TIGHT, Scene
 from spooltoy import expected, result_of, write_file
 
-from waterz_spool.errors import JobFailedError, UsageError
-from waterz_spool.spool import Claim, FileOps, Session, SpoolSettings
+from waterz_spool.errors import JobFailedError, UsageError, WaterzError
+from waterz_spool.spool import Budget, Claim, FileOps, Session, SpoolSettings
 from waterz_spool.spool.atomic import PAYLOAD_CAP_BYTES
 from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.spool.liveness import take_lock
@@ -651,6 +653,42 @@ def test_a_worker_forgets_even_the_names_of_jobs_that_were_cleaned_away(end: str
     assert session.next() is None
     assert [word for word in remembered(session, set()) if "gone" in word] == []
     assert "stays" in remembered(session, set())
+
+
+def test_a_worker_forgets_a_job_that_was_cancelled_and_cleaned_away_under_its_hands(scene: Scene) -> None:
+    session = scene.session(ops=FileOps())
+    job = scene.submit("gone")
+    held = claim(session)
+    job.cancel()
+    scene.pass_time(61, alive=(session,))
+    assert session.next() is None
+    shutil.rmtree(job.layout.root)
+    scene.pass_time(61, alive=(session,))
+    assert session.next() is None
+    with contextlib.suppress(OSError, WaterzError):
+        held.released("gone")
+    scene.pass_time(61, alive=(session,))
+    assert session.next() is None
+    assert [word for word in remembered(session, set()) if "gone" in word] == []
+
+
+@pytest.mark.parametrize("end", ["done", "cancelled", "failed"])
+def test_a_job_that_was_cleaned_away_and_submitted_again_is_worked_on(end: str, scene: Scene) -> None:
+    session = scene.session()
+    job = scene.submit("again", budget=Budget(failed=1))
+    if end == "cancelled":
+        job.cancel()
+    elif end == "failed":
+        claim(session).failed("bad")
+    else:
+        scene.drain(session)
+        session.unpublished()[0].publish(scene.folder / "result.bin")
+    assert session.next() is None
+    assert scene.spool.by_id("again").state().state == end
+    scene.spool.clean(older_than_s=-1, states=["done", "cancelled", "failed"], jobs=["again"], dry_run=False)
+    scene.pass_time(3, alive=(session,))
+    scene.submit("again")
+    assert claim(session).key == ("again", "prep", 1)
 
 
 # ---- locks that tell of a death at once

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +27,25 @@ from waterz_spool.spool.joblog import JobLog
 from waterz_spool.spool.layout import FINAL, PUBLISHED_NAME, JobLayout
 
 _NAMES = 1000
-_PART = ".part"
+_STEM_BYTES = 80  # with two tokens it fits even where names are limited to 143 bytes
+
+
+class _Parts:
+    """The hidden names of one job's publishers beside its target: ``.<target>.<job>.<token>.part``."""
+
+    def __init__(self, target: Path, decided: CommitRecord) -> None:
+        self.target = target
+        stem = os.fsencode(target.name)[:_STEM_BYTES].decode("utf-8", "ignore")
+        # no other job, of no other spool, has this token; a digest, as a name must not hold what a record says
+        self._first = f".{stem}.{hashlib.sha256(decided.n.encode()).hexdigest()[:24]}."
+
+    def new(self, token: str) -> Path:
+        """A name for one publisher."""
+        return self.target.with_name(f"{self._first}{token}.part")
+
+    def holds(self, name: str) -> bool:
+        """Whether a name is one of these."""
+        return re.fullmatch(re.escape(self._first) + "[0-9a-f]+[.]part", name) is not None
 
 
 class Publisher:
@@ -40,14 +60,15 @@ class Publisher:
     def publish(self, target: Path, pinned: Path, *, overwrite: bool) -> Path:
         """See `Job.publish`."""
         ref, attempt = self._result()
-        self._commit(attempt)
+        parts = _Parts(target, self._commit(attempt))
         earlier = self._earlier(target, ref)
         if earlier is not None:
+            self._tidy(parts)
             return earlier
         self._check_target(target, pinned)
         try:
-            path = self._place(self._layout.output_file(FINAL, ref.file), ref, target, overwrite)
-        except FileNotFoundError:  # another published meanwhile, and tidied this one's hidden name away
+            path = self._place(self._layout.output_file(FINAL, ref.file), ref, parts, overwrite)
+        except OSError:  # another published meanwhile, and tidied this one's hidden name away
             earlier = self._earlier(target, ref)
             if earlier is None:
                 raise
@@ -59,7 +80,7 @@ class Publisher:
         )
         self._log.put(PUBLISHED_NAME, encode(record))
         hit("after_published")
-        self._tidy(target)
+        self._tidy(parts)
         return path
 
     def _result(self) -> tuple[FileRef, int]:
@@ -69,13 +90,14 @@ class Publisher:
             raise JobFailedError("nothing to publish: final is not done", where=str(self._layout.root))
         return end.outs[0], attempt
 
-    def _commit(self, attempt: int) -> None:
+    def _commit(self, attempt: int) -> CommitRecord:
         if self._log.scan().committed:
             decided = self._log.commit()
         else:
             decided = self._log.put_commit(CommitRecord(kind="publish", n=self._tokens(), attempt=attempt))
         if decided is None or decided.kind != "publish":
             raise JobFailedError("the job was cancelled", where=str(self._layout.root))
+        return decided
 
     def _earlier(self, target: Path, ref: FileRef) -> Path | None:
         """Where an earlier publication for the same target put it, if it still lies there."""
@@ -97,13 +119,14 @@ class Publisher:
             if self._ops.same_file(target, pinned):
                 raise UsageError("the output would replace the input", where=str(target))
 
-    def _place(self, result: Path, ref: FileRef, target: Path, overwrite: bool) -> Path:
+    def _place(self, result: Path, ref: FileRef, parts: _Parts, overwrite: bool) -> Path:
         """Link the result to the first name that is free or holds it already."""
         if self._ops.digest(result) != (ref.bytes, ref.sha256):
             raise VerificationError(
                 "the result is not what final recorded", where=str(result), todo="submit the job again"
             )
-        with self._staged(result, ref, target) as staged:
+        target = parts.target
+        with self._staged(result, ref, parts) as staged:
             if overwrite and not self._holds(target, ref):
                 self._replace(staged, target, ref)
                 return target
@@ -113,9 +136,9 @@ class Publisher:
         raise UsageError(f"{_NAMES} files of this name exist", where=str(target))
 
     @contextlib.contextmanager
-    def _staged(self, result: Path, ref: FileRef, target: Path) -> Iterator[Path]:
+    def _staged(self, result: Path, ref: FileRef, parts: _Parts) -> Iterator[Path]:
         """The result under a hidden name beside the target: a link, or a durable verified copy."""
-        part = target.parent / f"{self._hidden(target)}{self._tokens()}{_PART}"
+        part = parts.new(self._tokens())
         try:
             try:
                 self._ops.link(result, part)
@@ -133,20 +156,14 @@ class Publisher:
             with contextlib.suppress(OSError):
                 self._ops.unlink(part)
 
-    def _hidden(self, target: Path) -> str:
-        """How this job's hidden names beside the target begin."""
-        stem = os.fsencode(target.name)[:100].decode("utf-8", "ignore")  # names are limited in bytes
-        return f".{stem}.{self._layout.job_id}."
-
-    def _tidy(self, target: Path) -> None:
+    def _tidy(self, parts: _Parts) -> None:
         """Remove what publishers of this job left that died on the way; who is still on the way finds it published."""
         names: list[str] = []
         with contextlib.suppress(OSError):  # a folder may be writable and not readable
-            names = self._ops.listdir(target.parent)
-        for name in names:
-            if name.startswith(self._hidden(target)) and name.endswith(_PART):
-                with contextlib.suppress(OSError):
-                    self._ops.unlink(target.parent / name)
+            names = self._ops.listdir(parts.target.parent)
+        for name in filter(parts.holds, names):
+            with contextlib.suppress(OSError):
+                self._ops.unlink(parts.target.parent / name)
 
     def _try(self, staged: Path, path: Path, ref: FileRef) -> bool:
         try:

@@ -105,7 +105,7 @@ class Session:
             tokens=spool.tokens,
             random=self._random,
         )
-        self._accept = accept or _anything
+        self._accept = accept or (lambda job, task, attempt: True)
         self._threads = threads
         self._presence = Presence(
             spool, self.me, self.heart, self.trouble, clock=self.clock, tasks=self.tasks, info=info or {}
@@ -272,10 +272,10 @@ class Session:
         self.stopped = self.spool.hosts.is_stopped(self.me.host)
         return self.stopped
 
-    def _forget(self, job_id: str) -> None:
+    def _forget(self, job_id: str) -> bool:
         """A job is over: a worker that lives for months must not remember all that it ever did."""
         if any(key[0] == job_id for key in self._working):
-            return
+            return False
         self._tokens.pop(job_id, None)
         self._candidates.over(job_id)
         self._ended = {key for key in self._ended if key[0] != job_id}
@@ -283,6 +283,7 @@ class Session:
         self.owners.forget(job_id)
         self._executions = {key: number for key, number in self._executions.items() if key[0] != job_id}
         self.spool.forget(job_id)
+        return True
 
     def _help(self, job: Job, cancel: bool, final: int, committed: bool) -> None:
         """Decide the end of a job whose final or cancel died before it could."""
@@ -393,7 +394,3 @@ class Session:
             self.trouble.over(proven=True)
         if not self._working:
             self.heart.note(job="", task="", k=0, fraction=0.0)
-
-
-def _anything(job: Job, task: Task, attempt: int) -> bool:
-    return True

@@ -27,7 +27,7 @@ class Survey:
         clock: Where time comes from.
         refused: Told what cannot be read.
         over: Told of each job that can never be work again, and of each that is in the spool no more: nothing of it
-            needs to be kept.
+            needs to be kept. False when that must wait.
         skip: Whether a job is to be left alone; asked once of each.
 
     Attributes:
@@ -42,7 +42,7 @@ class Survey:
         clock: Clock,
         *,
         refused: Callable[[OSError], None],
-        over: Callable[[str], None],
+        over: Callable[[str], bool],
         skip: Callable[[Job], bool] = lambda job: False,
     ) -> None:
         self.snapshots: dict[str, tuple[Job, Snapshot]] = {}
@@ -57,6 +57,7 @@ class Survey:
         self._over: set[str] = set()  # published or cancelled: never work again
         self._failed: dict[str, list[int]] = {}  # grants seen when it had failed
         self._entries: dict[str, list[str]] = {}  # in active/, by job
+        self._seen: dict[str, set[str]] = {}  # entries that jobs had when they were over or had failed
         self._all: set[str] = set()
         self._all_at = float("-inf")
         self._unsure = False
@@ -109,8 +110,9 @@ class Survey:
         except (DamagedRecordError, UsageError) as error:
             self.broken[job_id] = str(error)
             return None
-        except FileNotFoundError:
-            return None  # cleaned away
+        except FileNotFoundError:  # cleaned away
+            self._spool.forget(job_id)
+            return None
         except OSError as error:
             self._refused(error)
             self._unsure = True
@@ -119,16 +121,22 @@ class Survey:
         self.snapshots[job_id] = (job, snapshot)
         if state == "cancelled" or (state == "done" and snapshot.view.published):
             self._over.add(job_id)
+            self._see(job_id)
             self._retire(job_id)
             self._tell_over(job_id)
         if state == "failed":
             self._failed[job_id] = snapshot.control.grants
+            self._see(job_id)
         return snapshot
+
+    def _see(self, job_id: str) -> None:
+        self._seen[job_id] = set(self._entries.get(job_id, ()))
 
     def _left_alone(self, job: Job) -> bool:
         if job.id not in self._ours:
             if self._skip(job):
                 self._over.add(job.id)
+                self._see(job.id)
                 return True
             self._ours.add(job.id)
         return False
@@ -136,11 +144,21 @@ class Survey:
     def _forget_all_but(self, there: set[str]) -> None:
         """Jobs that were cleaned away: a worker that lives for months must not remember that they were."""
         for job_id in (self._ours | self._over).difference(there):
+            self._forget(job_id)
+
+    def _forget_replaced(self) -> None:
+        """A new entry of a job that had ended: the old one was cleaned away, and the same video submitted again."""
+        for job_id in self._seen.keys() & self._entries.keys():
+            if not self._seen[job_id].issuperset(self._entries[job_id]):
+                self._forget(job_id)
+
+    def _forget(self, job_id: str) -> None:
+        if self._tell_over(job_id):
             self._ours.discard(job_id)
             self._over.discard(job_id)
             self._failed.pop(job_id, None)
             self.broken.pop(job_id, None)
-            self._tell_over(job_id)
+            self._seen.pop(job_id, None)
 
     def _still_failed(self, job: Job) -> bool:
         """A failed job lives on only by a new grant (or ends by cancel): one small listing tells."""
@@ -176,4 +194,5 @@ class Survey:
             job_id = name.split("-", 2)[-1]
             if name.count("-") >= 2 and JOB_ID.fullmatch(job_id):
                 self._entries.setdefault(job_id, []).append(name)
+        self._forget_replaced()
         return list(dict.fromkeys([*self._entries, *sorted(self._all)]))
