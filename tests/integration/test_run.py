@@ -102,6 +102,8 @@ def test_from_and_to_leave_the_rest_alone(clip, video, cli):
         (["run", "clip.mp4", "--mask", "text.mp4"], 4, "mask"),
         (["run", "clip.mp4", "--box", "1,2,30,40", "-o", "clip.mp4"], 2, "replace the input"),
         (["run", "clip.mp4", "--box", "1,2,30,40", "-o", "exists.mp4"], 2, "exists"),
+        (["run", "clip.mp4", "--box", "1,2,30,40", "-o", os.fsdecode(b"caf\xe9.mp4")], 2, "not UTF-8"),
+        (["run", "--box", "1,2,30,40", os.fsdecode(b"caf\xe9.mp4")], 4, "not UTF-8"),
         (["run", "clean.mp4"], 3, "no overlay found"),
         (["run", "clip.mp4", "--nonsense"], 2, "No such option"),
         (["status", "--spool", "nowhere"], 6, "not a spool"),
@@ -113,6 +115,7 @@ def test_bad_input_gets_one_clear_error_and_no_output(video, cli, tmp_path, argu
     (tmp_path / "exists.mp4").write_bytes(b"mine")
     if "clean.mp4" in arguments:
         write_video(tmp_path / "clean.mp4", scene_frames(48))
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     done = cli(*arguments, check=False)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr

@@ -40,8 +40,15 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_request(request: JobRequest) -> bytes:
-    """The request as JSON."""
-    return msgspec.json.encode(request)
+    """The request as JSON.
+
+    Raises:
+        UsageError: A name that the user gave is not UTF-8, which no record can hold.
+    """
+    try:
+        return msgspec.json.encode(request)
+    except UnicodeEncodeError as error:
+        raise UsageError("this name is not UTF-8", where=repr(error.object), todo="rename the file or folder") from None
 
 
 def decode_request(data: bytes) -> JobRequest:
