@@ -157,6 +157,22 @@ def test_a_paused_spool_says_so(tiny, cli, tmp_path):
     assert (done.returncode, "paused" in done.stderr) == (2, True)
 
 
+def test_a_result_that_has_no_place_waits_and_says_how_to_learn_why(tiny, cli, tmp_path):
+    desk = ("--spool", "spool")
+    (tmp_path / "out").mkdir()
+    cli("submit", *desk, tiny, "--box", "18,8,24,16", "-o", "out/x.mp4")
+    (tmp_path / "out").rmdir()
+    (tmp_path / "out").write_text("in the way")
+    cli("worker", *desk, "--drain")
+    assert "waterz-spool finalize" in cli(*desk, "explain", "last").stdout
+    refused = cli(*desk, "finalize", "last", check=False)
+    assert refused.returncode == 6 and str(tmp_path / "out") in refused.stderr
+    (tmp_path / "out").unlink()
+    cli(*desk, "finalize", "last")
+    assert (tmp_path / "out" / "x.mp4").exists()
+    assert "is published" in cli(*desk, "explain", "last").stdout
+
+
 def test_json_is_one_document(tiny, cli, tmp_path):
     (tmp_path / "other.mp4").write_bytes(tiny.read_bytes())
     jobs = as_json(cli("--json", "--spool", "spool", "submit", tiny, "other.mp4", "--box", "18,8,24,16"))

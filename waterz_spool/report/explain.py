@@ -15,7 +15,7 @@ _SAMPLE = 50
 def explain_job(job: Job, state: JobState) -> list[str]:
     """Lines that say what a job waits for."""
     lines = {
-        "done": ["finished, the result is published" if state.published else "finished, waiting to be published"],
+        "done": ["finished, the result is published"] if state.published else _unpublished(job),
         "cancelled": ["cancelled; submit the video again to start over"],
         "paused": [*_look_first(job, state), f"paused; waterz-spool resume {job.id}"],
     }.get(state.state, [])
@@ -23,6 +23,13 @@ def explain_job(job: Job, state: JobState) -> list[str]:
         lines = [f"failed; waterz-spool retry {job.id} grants another round"]
         lines += [_reason(task, attempt, kind, why) for task, attempt, kind, why in _reasons(state)]
     return [*(lines or _moving(job, state)), *filter(None, [passed_text(state.passed)])]
+
+
+def _unpublished(job: Job) -> list[str]:
+    return [
+        "finished, waiting to be published",
+        f"if that lasts, waterz-spool finalize {job.id} publishes it or says what is in the way",
+    ]
 
 
 def _look_first(job: Job, state: JobState) -> list[str]:
