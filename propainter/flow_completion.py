@@ -127,8 +127,8 @@ class FlowCompletion(nn.Module):
         """What the flow of each frame is decoded from, frame by frame.
 
         Per-frame layers see one frame at a time and temporal ones a handful; only one set of features at 1/8 of the
-        size is kept for all frames. What else is needed again is computed again, which costs about a sixth of the
-        sweeps and the decoder, rather than kept, which would need three times the memory.
+        size is kept for all frames. What else is needed again is computed again, which costs an eighth of the
+        time, rather than kept, which would need three times the memory.
 
         Args:
             inputs: Gives, each time it is called, [N,3,H,W] in the order of the recurrence: flow (x, y) in px, zero
@@ -189,7 +189,7 @@ def masked_inputs(
 
 
 def complete_one_way(
-    net: FlowCompletion, flows: Sequence[Tensor], masks: Sequence[Tensor], *, device: torch.device | None = None
+    net: FlowCompletion, flows: Sequence[Tensor], masks: Sequence[Tensor]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Complete the flow of one direction and keep what was measured outside the hole.
 
@@ -197,14 +197,13 @@ def complete_one_way(
         net: The network.
         flows: [N,2,H,W] each, px, in the order of the recurrence.
         masks: [N,1,H,W] each, float or bool, 1 inside the hole, on the grid of its flow.
-        device: Where to compute, when the tensors live elsewhere.
 
     Yields:
-        The raw prediction and the combined flow, like ``flows``, where ``flows`` live.
+        The raw prediction and the combined flow, like ``flows``.
     """
-    home, target = flows[0].device, device or flows[0].device
-    for prediction, flow, mask in zip(net(masked_inputs(flows, masks, target)), flows, masks, strict=True):
-        raw, inside = prediction.float().to(home), mask.float()
+    found = net(masked_inputs(flows, masks, flows[0].device))
+    for prediction, flow, mask in zip(found, flows, masks, strict=True):
+        raw, inside = prediction.float(), mask.float()
         yield raw, raw * inside + flow * (1 - inside)
 
 
@@ -212,8 +211,6 @@ def complete_bidirectional(
     net: FlowCompletion,
     flows: tuple[Sequence[Tensor], Sequence[Tensor]],
     masks: Sequence[Tensor],
-    *,
-    device: torch.device | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Both directions with the same network, the backward one reversed in time.
 
@@ -221,11 +218,10 @@ def complete_bidirectional(
         net: The network.
         flows: Forward (t to t+1) and backward (t+1 to t), each T-1 tensors [N,2,H,W], px.
         masks: T tensors [N,1,H,W], float, 1 inside the hole.
-        device: See ``complete_one_way``.
 
     Returns:
         The combined flows, forward and backward, each T-1 tensors [N,2,H,W].
     """
-    forward = [flow for _, flow in complete_one_way(net, flows[0], masks[:-1], device=device)]
-    reverse = complete_one_way(net, flows[1][::-1], masks[1:][::-1], device=device)
+    forward = [flow for _, flow in complete_one_way(net, flows[0], masks[:-1])]
+    reverse = complete_one_way(net, flows[1][::-1], masks[1:][::-1])
     return forward, [flow for _, flow in reverse][::-1]

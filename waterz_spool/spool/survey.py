@@ -141,9 +141,9 @@ class Survey:
             self._ours.add(job.id)
         return False
 
-    def _forget_all_but(self, there: set[str]) -> None:
+    def _forget_cleaned(self) -> None:
         """Jobs that were cleaned away: a worker that lives for months must not remember that they were."""
-        for job_id in (self._ours | self._over).difference(there):
+        for job_id in (self._ours | self._over).difference(self._all, self._entries):
             self._forget(job_id)
 
     def _forget_replaced(self) -> None:
@@ -182,9 +182,9 @@ class Survey:
         try:
             names = sorted(self._spool.ops.listdir(self._spool.layout.active))
             now = self._clock.monotonic()
-            if now - self._all_at >= _ALL_JOBS_EVERY_S:
+            again = now - self._all_at >= _ALL_JOBS_EVERY_S
+            if again:
                 self._all, self._all_at = set(self._spool.job_ids()), now
-                self._forget_all_but(self._all.union(name.split("-", 2)[-1] for name in names))
         except OSError as error:
             self._refused(error)
             self._unsure = True
@@ -195,4 +195,6 @@ class Survey:
             if name.count("-") >= 2 and JOB_ID.fullmatch(job_id):
                 self._entries.setdefault(job_id, []).append(name)
         self._forget_replaced()
+        if again:
+            self._forget_cleaned()
         return list(dict.fromkeys([*self._entries, *sorted(self._all)]))
