@@ -45,7 +45,7 @@ def probe(path: Path) -> VideoInfo:
     """
     path = Path(path)
     with open_source(path) as container:
-        check_intact(path)
+        check_intact(path, container)
         stream = video_stream(container, path)
         frame = _first_frame(container, stream, path)
         _refuse_unsupported(stream, frame, path)
