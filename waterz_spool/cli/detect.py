@@ -42,11 +42,14 @@ def detect_command(
         words = f"{track.label} {track.score:.2f}" if track.score is not None else ""
         place = ",".join(map(str, track.box))
         lines.append(f"frames {track.start} to {track.stop - 1}  {place}  {words}".rstrip())
+    lines += [f"not taken: {each.words}\n  {each.command}" for each in look.candidates] if look.tracks.tracks else []
     settings.emit(
         {
             "folder": str(folder),
             "weights_sha256": look.weights_sha256,
             "tracks": msgspec.to_builtins(look.tracks.tracks),
+            "candidates": msgspec.to_builtins(look.candidates),
         },
-        "\n".join([*lines, f"{folder}"]),
+        "" if look.reason else "\n".join([*lines, f"{folder}"]),
     )
+    look.raise_if_nothing()

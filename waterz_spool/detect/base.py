@@ -20,13 +20,22 @@ Reread = Callable[[], Iterator[tuple[int, Luma]]]
 class Rejected:
     """A place that looked like an overlay and was not taken.
 
+    Detectors take only what is certain. What may be an overlay is told with its confidence, so that people can decide;
+    what is known to be none has no confidence.
+
     Attributes:
         box: Where, in px of the frame.
         reason: Why not, in words.
+        confidence: That it is an overlay after all, 0 to 1.
+        start: First frame.
+        stop: One past the last; None is the end of the video.
     """
 
     box: Box
     reason: str
+    confidence: float = 0.0
+    start: int = 0
+    stop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,9 +75,9 @@ class Findings:
     """What a detector says about a whole video.
 
     Attributes:
-        patches: Masks with place and frames; empty when nothing was found.
+        patches: Masks with place and frames of what is certain; empty when nothing is.
         reason: Why nothing was found; empty otherwise.
-        rejected: Candidates that were not taken.
+        rejected: What was not taken, likely overlays and others.
         scores: Confidence of each detection by frame, for people to look at.
     """
 

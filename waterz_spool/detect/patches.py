@@ -98,6 +98,15 @@ def masks(patches: Sequence[MaskPatch], frame_count: int, *, size: tuple[int, in
         yield mask
 
 
+def most_px(patches: Sequence[MaskPatch], frame_count: int, *, size: tuple[int, int]) -> int:
+    """How many px of the picture are hidden in the frame in which most are; arguments as for `masks`."""
+    most, before = 0, None
+    for mask in masks(patches, frame_count, size=size):
+        most = most if mask is before else max(most, cv2.countNonZero(mask))
+        before = mask
+    return most
+
+
 def place(each: MaskPatch, index: int) -> tuple[int, int]:
     """Where a patch's upper left corner lies in a frame."""
     frame, x, y = each.path[0]

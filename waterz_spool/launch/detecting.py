@@ -15,6 +15,7 @@ from waterz_spool.detect import patches
 from waterz_spool.errors import InputError, NoOverlayError
 from waterz_spool.launch.tracksfile import MASKS, SCHEMA, TRACKS, TrackLine, TracksFile, tracks_text
 from waterz_spool.records import VideoInfo
+from waterz_spool.stages.candidates import Candidate, advice, candidates_of
 from waterz_spool.stages.detectors import detector_of, findings_of, pinned_weights
 from waterz_spool.stages.overlays import FoundOverlay
 from waterz_spool.stages.request import DisplayBox
@@ -26,14 +27,29 @@ class Look:
     """What was found and where it was written.
 
     Attributes:
-        folder: Holds tracks.json, masks.mkv, contact.html and contact.png.
-        tracks: The tracks.
+        folder: Holds contact.html and contact.png, and, when something was found, tracks.json and masks.mkv.
+        tracks: The tracks; none when nothing certain was found.
         weights_sha256: Of the weights used; empty when none were.
+        candidates: What may be an overlay and was not taken.
+        reason: Why there are no tracks; empty otherwise.
     """
 
     folder: Path
     tracks: TracksFile
     weights_sha256: str
+    candidates: tuple[Candidate, ...] = ()
+    reason: str = ""
+
+    def raise_if_nothing(self) -> None:
+        """Say that nothing certain was found, and what may be an overlay.
+
+        Raises:
+            NoOverlayError: There are no tracks.
+        """
+        if not self.tracks.tracks:
+            page = self.folder / "contact.html"
+            todo = advice(self.candidates, otherwise="give its place with --box x,y,w,h or --mask FILE")
+            raise NoOverlayError(f"no overlay found: {self.reason}", where=str(page), todo=todo)
 
 
 def detect_video(video: Path, folder: Path, config: Config, *, limits: Sequence[DisplayBox] = ()) -> Look:
@@ -41,7 +57,6 @@ def detect_video(video: Path, folder: Path, config: Config, *, limits: Sequence[
 
     Raises:
         InputError: The video is unreadable or has no frames.
-        NoOverlayError: Nothing was found; the contact sheet is written all the same.
         SetupError: The detector's library or weights are missing.
     """
     if not video.is_file():
@@ -49,12 +64,13 @@ def detect_video(video: Path, folder: Path, config: Config, *, limits: Sequence[
     info = media.probe(video)
     config, sha256 = pinned_weights(config, used=True, spool=None)
     detector = detector_of(config.detect, info, sha256=sha256, spool=None)
-    sheet, count = SheetMaker(video.name, info), 0
+    sheet, pts = SheetMaker(video.name, info), list[int]()
     for frame in media.decode(video, info):
         luma = media.planes(frame)[0]
         detector.add(frame.index, frame.picture, luma)
         sheet.add(frame.index, frame.picture, luma)
-        count += 1
+        pts.append(frame.pts)
+    count = len(pts)
     if not count:
         raise InputError("the video has no frames", where=str(video), todo="check that it plays")
     found = findings_of(detector, video, info, check=lambda: None)
@@ -62,10 +78,10 @@ def detect_video(video: Path, folder: Path, config: Config, *, limits: Sequence[
         patches.grown(found.patches, config.detect.dilation_px), info, source=detector.name, limits=limits
     )
     shown = shown_tracks(overlay.tracks(count), found, info)
-    sheet.write(folder / "contact.html", shown, found, frames=count, source=detector.name, sha256=sha256)
-    if not shown:
-        reason = found.reason or "all overlays found lie outside the limits"
-        raise NoOverlayError(f"no overlay found: {reason}", where=str(folder / "contact.html"), todo="give its place")
+    likely = candidates_of(found.rejected, info, pts, video=str(video))
+    sheet.write(
+        folder / "contact.html", shown, found, frames=count, source=detector.name, sha256=sha256, candidates=likely
+    )
     tracks = TracksFile(
         schema=SCHEMA,
         video=video.name,
@@ -74,9 +90,11 @@ def detect_video(video: Path, folder: Path, config: Config, *, limits: Sequence[
         detector=detector.name,
         tracks=tuple(TrackLine(start=t.start, stop=t.stop, box=t.box, score=t.score, label=t.label) for t in shown),
     )
+    if not shown:
+        return Look(folder, tracks, sha256, likely, found.reason or "all overlays found lie outside the limits")
     _write_masks(folder, overlay, tracks, info)
     write_whole(folder / TRACKS, tracks_text(tracks).encode())
-    return Look(folder, tracks, sha256)
+    return Look(folder, tracks, sha256, likely)
 
 
 def _write_masks(folder: Path, overlay: FoundOverlay, tracks: TracksFile, info: VideoInfo) -> None:

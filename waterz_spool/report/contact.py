@@ -82,6 +82,7 @@ class Sheet:
         tracks: What was found.
         notes: What was not taken, in words.
         thumbs: Frame index and picture, uint8 [h, w, 3] BGR.
+        likely: What may be an overlay and was not taken, with the command that takes it.
     """
 
     title: str
@@ -90,6 +91,7 @@ class Sheet:
     tracks: Sequence[Shown]
     notes: Sequence[str]
     thumbs: Sequence[tuple[int, Picture]]
+    likely: Sequence[tuple[Shown, str]] = ()
 
 
 def sheet_png(sheet: Sheet) -> bytes:
@@ -115,6 +117,11 @@ def _drawn(sheet: Sheet, index: int, picture: Picture) -> Picture:
             x, y, w, h = (round(value * scale) for value in track.box)
             cv2.rectangle(image, (x - 1, y + 19), (x + w, y + h + 20), colour, 2)
             words.append(f"#{number + 1} {track.words}".rstrip())
+    for number, (track, _) in enumerate(sheet.likely):
+        if track.start <= index < track.stop:
+            x, y, w, h = (round(value * scale) for value in track.box)
+            cv2.rectangle(image, (x - 1, y + 19), (x + w, y + h + 20), (235, 235, 235), 1)
+            words.append(f"?{number + 1} {track.score:.2f}")
     cv2.putText(image, "  ".join(words), (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (235, 235, 235), 1, cv2.LINE_AA)
     return np.asarray(image, np.uint8)
 
@@ -133,9 +140,16 @@ def sheet_html(sheet: Sheet) -> str:
     notes = "".join(f"<li>{html.escape(note)}" for note in sheet.notes)
     facts = "<br>".join(html.escape(fact) for fact in sheet.facts)
     table = f"<table><tr><th><th>first frame<th>last<th>x,y,w,h<th>confidence{rows}</table>" if rows else ""
+    likely = "".join(
+        f"<tr><td>?{number}<td>{track.start}<td>{track.stop - 1}<td>{','.join(map(str, track.box))}"
+        f"<td>{track.score:.2f}<td><code>{html.escape(command)}</code>"
+        for number, (track, command) in enumerate(sheet.likely, 1)
+    )
+    head = "<tr><th><th>first frame<th>last<th>x,y,w,h<th>confidence<th>takes it"
+    asked = f"<h2>May be an overlay</h2><table>{head}{likely}</table>" if likely else ""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(sheet.title)}</title>{_STYLE}'
-        f"<h1>{html.escape(sheet.title)}</h1><p>{facts}</p>{table}"
+        f"<h1>{html.escape(sheet.title)}</h1><p>{facts}</p>{table}{asked}"
         f"{f'<h2>Not taken</h2><ul>{notes}</ul>' if notes else ''}<div>{pictures}</div></html>\n"
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ from waterz_spool.config import Config, DetectConfig
 from waterz_spool.detect.weights import weights_sha256
 from waterz_spool.errors import NoOverlayError, SetupError
 from waterz_spool.records import VideoInfo
+from waterz_spool.stages.candidates import advice, candidates_of
+from waterz_spool.stages.request import JobRequest
 
 if TYPE_CHECKING:
     from waterz_spool.detect.base import Detector, Findings
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _GIVE_PLACE = "give its place with --box x,y,w,h or --mask FILE (white where the overlay is)"
+
+MAX_SHARE = 0.25  # of the picture; an overlay that hides more of it is rarer than a mistake
 
 
 def kind_of(detect: DetectConfig) -> str:
@@ -110,16 +114,31 @@ def findings_of(detector: Detector, source: Path, info: VideoInfo, *, check: Cal
 
 
 def find(
-    detector: Detector, source: Path, info: VideoInfo, detect: DetectConfig, *, check: Callable[[], None]
+    detector: Detector,
+    source: Path,
+    info: VideoInfo,
+    pts: Sequence[int],
+    request: JobRequest,
+    *,
+    check: Callable[[], None],
 ) -> Findings:
     """What a detector found, its masks dilated and feathered.
 
     Raises:
-        NoOverlayError: There are none; the reason says why.
+        NoOverlayError: Nothing certain, or more than MAX_SHARE of the picture; the reason says why, and what may be an
+            overlay is named with the command that takes it.
     """
-    from waterz_spool.detect.patches import grown
+    from waterz_spool.detect.patches import grown, most_px
 
+    detect = request.config.detect
     found = findings_of(detector, source, info, check=check)
     if not found.patches:
-        raise NoOverlayError(f"no overlay found: {found.reason}", todo=_GIVE_PLACE)
+        likely = candidates_of(found.rejected, info, pts, video=request.source_name)
+        raise NoOverlayError(f"no overlay found: {found.reason}", todo=advice(likely, otherwise=_GIVE_PLACE))
+    share = most_px(found.patches, len(pts), size=(info.width, info.height)) / (info.width * info.height)
+    if share > MAX_SHARE:
+        raise NoOverlayError(
+            f"what was found covers {100 * share:.0f} % of the picture: too much to be taken without being asked",
+            todo=f"look at it with waterz-spool detect, then {_GIVE_PLACE}",
+        )
     return replace(found, patches=grown(found.patches, detect.dilation_px, feather=detect.feather_px))

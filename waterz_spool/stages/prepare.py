@@ -25,6 +25,7 @@ from waterz_spool.records import OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Stop
 from waterz_spool.spool import Claim
 from waterz_spool.stages.asked import encode_settings
+from waterz_spool.stages.candidates import candidates_of
 from waterz_spool.stages.detectors import detector_of, find
 from waterz_spool.stages.inputs import Engine, publish_segments
 from waterz_spool.stages.overlays import (
@@ -155,12 +156,19 @@ def make_plan(
     overlay = _given(request, info, mask, seen.pts)
     if overlay is None:
         assert detector is not None  # neither boxes nor mask
-        found = find(detector, source, info, config.detect, check=check)
+        found = find(detector, source, info, seen.pts, request, check=check)
         overlay = FoundOverlay(found.patches, info, source=detector.name, limits=request.limits)
     tracks = _tracks_of(overlay, len(seen.pts), found=bool(found.patches))
     if sheet and review:
-        shown, sha256 = shown_tracks(tracks, found, info), request.weights_sha256
-        sheet.write(review, shown, found, frames=len(seen.pts), source=overlay.source, sha256=sha256)
+        sheet.write(
+            review,
+            shown_tracks(tracks, found, info),
+            found,
+            frames=len(seen.pts),
+            source=overlay.source,
+            sha256=request.weights_sha256,
+            candidates=candidates_of(found.rejected, info, seen.pts, video=request.source_name),
+        )
     return Plan(
         video=info,
         encode=encode,

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from waterz_spool.detect.base import Detection, Findings, Luma
+from waterz_spool.detect.base import Detection, Findings, Luma, Rejected
 from waterz_spool.detect.masks import overlap_px
-from waterz_spool.records import Box, OverlayTrack, VideoInfo
+from waterz_spool.records import OverlayTrack, VideoInfo
 from waterz_spool.report.contact import Sheet, Shown, Thumbs, sheet_html, sheet_png
-from waterz_spool.stages.request import DisplayBox
+from waterz_spool.stages.candidates import Candidate, displayed
 
 
 class SheetMaker:
@@ -32,7 +32,15 @@ class SheetMaker:
         self._thumbs.add(index, picture, rotation=self._info.rotation)
 
     def write(
-        self, page: Path, tracks: Sequence[Shown], found: Findings, *, frames: int, source: str, sha256: str = ""
+        self,
+        page: Path,
+        tracks: Sequence[Shown],
+        found: Findings,
+        *,
+        frames: int,
+        source: str,
+        sha256: str = "",
+        candidates: Sequence[Candidate] = (),
     ) -> None:
         """Write the sheet as a page and, beside it, a PNG; whoever writes it again replaces it.
 
@@ -43,13 +51,15 @@ class SheetMaker:
             frames: Frames of the video.
             source: Where the tracks are from: the name of a detector, box, mask.
             sha256: Of the weights used; empty when none were.
+            candidates: What may be an overlay, drawn thinly, with the command that takes it.
         """
         width, height = shown_size(self._info)
         facts = [f"{width}x{height}, {frames} frames, {_ORIGIN.get(source, f'detector {source}')}"]
         facts += [f"weights sha256 {sha256}"] if sha256 else []
         facts += [f"nothing found: {found.reason}"] if found.reason else []
-        notes = [f"{','.join(map(str, _displayed(item.box, self._info)))}: {item.reason}" for item in found.rejected]
-        sheet = Sheet(self._name, facts, (width, height), tracks, notes, self._thumbs.pictures())
+        notes = [_note(item, self._info) for item in found.rejected]
+        likely = [(Shown(c.start, c.stop, c.box, c.confidence, "?"), c.command) for c in candidates]
+        sheet = Sheet(self._name, facts, (width, height), tracks, notes, self._thumbs.pictures(), likely)
         page.parent.mkdir(parents=True, exist_ok=True)
         write_whole(page.with_suffix(".png"), sheet_png(sheet))
         write_whole(page, sheet_html(sheet).encode())
@@ -84,21 +94,15 @@ def shown_tracks(tracks: Sequence[OverlayTrack], found: Findings, info: VideoInf
 def _shown(track: OverlayTrack, found: Findings, info: VideoInfo) -> Shown:
     seen = [one for frame, one in found.scores if track.start <= frame < track.stop and overlap_px(one.box, track.box)]
     score = round(sum(one.score for one in seen) / len(seen), 3) if seen else None
-    return Shown(track.start, track.stop, _displayed(track.box, info), score, _label(seen))
+    return Shown(track.start, track.stop, displayed(track.box, info), score, _label(seen))
+
+
+def _note(item: Rejected, info: VideoInfo) -> str:
+    """What was not taken, in one line."""
+    place = ",".join(map(str, displayed(item.box, info)))
+    return f"{place}: {item.reason}" + (f" (confidence {item.confidence:.2f})" if item.confidence else "")
 
 
 def _label(seen: Sequence[Detection]) -> str:
     labels = sorted(one.label for one in seen)
     return max(labels, key=labels.count) if labels else ""
-
-
-def _displayed(box: Box, info: VideoInfo) -> DisplayBox:
-    """A coded box as x, y, width, height of the picture as a player shows it."""
-    x0, y0, x1, y1 = box
-    if info.rotation == 90:
-        x0, y0, x1, y1 = y0, info.width - x1, y1, info.width - x0
-    elif info.rotation == 180:
-        x0, y0, x1, y1 = info.width - x1, info.height - y1, info.width - x0, info.height - y0
-    elif info.rotation == 270:
-        x0, y0, x1, y1 = info.height - y1, x0, info.height - y0, x1
-    return x0, y0, x1 - x0, y1 - y0

@@ -1,0 +1,98 @@
+"""What may be an overlay is told with the command that takes it, and is not used."""
+
+from __future__ import annotations
+
+import shlex
+from fractions import Fraction
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.integration.conftest import write_video
+from waterz_spool import media
+from waterz_spool.config import Config
+from waterz_spool.detect import patches
+from waterz_spool.detect.base import Findings, Rejected
+from waterz_spool.errors import NoOverlayError
+from waterz_spool.stages.candidates import MIN_CONFIDENCE, candidates_of
+from waterz_spool.stages.detectors import find
+from waterz_spool.stages.request import JobRequest, parse_box, parse_time
+from waterz_spool.stages.sheet import SheetMaker
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = write_video(tmp_path / "my clip.mp4", np.zeros((10, 60, 100, 3), np.uint8), audio=False)
+    info = media.probe(path)
+    return path, info, [frame.pts for frame in media.decode(path, info)]
+
+
+class Fixed:
+    name = "fixed"
+
+    def __init__(self, findings):
+        self.findings = findings
+
+    def add(self, index, picture, luma):
+        pass
+
+    def finish(self, reread):
+        return self.findings
+
+
+def asked(video, findings):
+    path, info, pts = video
+    request = JobRequest(source_name=path.name, output="/o.mp4", config=Config())
+    return find(Fixed(findings), path, info, pts, request, check=lambda: None)
+
+
+def test_an_error_names_the_likely_places_first_and_a_command_that_is_exact(video):
+    _, info, pts = video
+    found = (
+        Rejected((1, 1, 9, 9), "dim", 0.3, 3, 7),
+        Rejected((2, 3, 50, 20), "near", 0.6),
+        Rejected((0, 0, 9, 9), "no"),
+    )
+    with pytest.raises(NoOverlayError) as caught:
+        asked(video, Findings((), "nothing certain", found))
+    first, second = (line.strip() for line in str(caught.value).splitlines() if "waterz-spool run" in line)
+    assert shlex.split(first) == ["waterz-spool", "run", "my clip.mp4", "--box", "2,3,48,17"]
+    words = dict(zip(shlex.split(second)[3::2], shlex.split(second)[4::2], strict=True))
+    assert parse_box(words["--box"]) == (1, 1, 8, 8)
+    times = [parse_time(words[option]) / Fraction(*info.time_base) for option in ("--from", "--to")]
+    assert [next(i for i, t in enumerate(pts) if t - pts[0] >= time) for time in times] == [3, 7]
+    assert "0.60: near" in str(caught.value) and "0.30: dim" in str(caught.value) and ": no\n" not in str(caught.value)
+
+
+def test_places_are_those_that_a_player_shows(video):
+    _, info, pts = video
+    turned = msgspec.structs.replace(info, rotation=90)
+    (one,) = candidates_of([Rejected((10, 5, 50, 20), "near", 0.6)], turned, pts, video="v")
+    assert one.box == (5, 50, 15, 40) and "--box 5,50,15,40" in one.command
+
+
+def test_what_is_unlikely_is_not_offered(video):
+    _, info, pts = video
+    assert candidates_of([Rejected((0, 0, 9, 9), "no", MIN_CONFIDENCE / 2)], info, pts, video="v") == ()
+
+
+def test_more_than_a_quarter_of_the_picture_is_not_taken(video):
+    mask = np.full((60, 100), 255, np.uint8)
+    mask[:, 27:] = 0
+    with pytest.raises(NoOverlayError, match="27 % of the picture"):
+        asked(video, Findings((patches.whole(mask, 3, 4),)))
+    mask[:, 20:] = 0
+    assert asked(video, Findings((patches.whole(mask, 3, 4),))).patches
+
+
+def test_the_sheet_draws_them_and_holds_the_command(video, tmp_path):
+    path, info, pts = video
+    sheet = SheetMaker("v", info)
+    for frame in media.decode(path, info):
+        sheet.add(frame.index, frame.picture, media.planes(frame)[0])
+    found = Findings((), "nothing certain", (Rejected((10, 5, 50, 20), "near", 0.6),))
+    likely = candidates_of(found.rejected, info, pts, video="v")
+    sheet.write(tmp_path / "contact.html", [], found, frames=10, source="static", candidates=likely)
+    page = (tmp_path / "contact.html").read_text()
+    assert f"<code>{likely[0].command}</code>" in page and "May be an overlay" in page
