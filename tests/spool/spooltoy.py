@@ -64,7 +64,6 @@ def write_file(path: Path, data: bytes) -> None:
 
 def result_of(job: Job, read: Read) -> bytes:
     """The bytes that final's outcome names."""
-    attempt = job.state().final_attempt
-    end = job.log.end(FINAL, attempt)
+    end = job.log.end(FINAL, job.snapshot().task(FINAL).done)
     assert end is not None
     return read(job.layout.output_file(FINAL, end.outs[0].file))

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spoolscene import Scene
 
+from tests.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.__main__ import main
 from waterz_spool.errors import SetupError, UsageError
 from waterz_spool.spool import FileOps, Job, Spool
 from waterz_spool.spool import clean as cleaning
-from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 
 
 def finished(scene: Scene, job_id: str = "job") -> Job:

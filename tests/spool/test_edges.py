@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from spoolscene import Scene
 
+from tests.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.errors import InputError, JobFailedError, UsageError
 from waterz_spool.spool import DamagedRecordError, FileOps, Session, atomic, failpoints
-from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 
 
 @pytest.fixture
@@ -116,11 +116,11 @@ def test_a_pin_whose_link_was_done_and_not_answered_is_done(tmp_path: Path, numb
 
 
 def test_two_submits_of_one_id_leave_the_first(scene: Scene, ops: FaultyOps) -> None:
-    scene.submit("one", priority=3)
+    scene.submit("one", on_dead="passthrough")
     ops.use([FaultRule(do="fail", op="listdir", path="*/jobs", errno="EIO", times=1)])
     with pytest.raises(OSError):
         scene.submit("one")
-    assert scene.submit("one", priority=7).file.priority == 3
+    assert scene.submit("one").file.on_dead == "passthrough"
 
 
 # ---- claims and jobs

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from spoolscene import Scene
 
+from tests.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.errors import UsageError
 from waterz_spool.spool import Budget, FileOps, Session
-from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.spool.hosts import Hosts, spelled
 from waterz_spool.spool.layout import parse_host_record
 

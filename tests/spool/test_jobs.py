@@ -32,9 +32,9 @@ def test_what_is_no_spool_is_refused(tmp_path: Path, content: str | None, messag
 
 
 def test_a_submitted_job_says_what_was_asked(scene: Scene) -> None:
-    job = scene.submit(priority=3)
+    job = scene.submit()
     assert json.loads(job.request()) == {"a": 1}
-    assert (job.name, job.file.priority, job.file.uid) == ("my talk.mp4", 3, os.getuid())
+    assert (job.name, job.file.uid) == ("my talk.mp4", os.getuid())
     source = job.source()
     assert (source.name, source.read_bytes()) == ("my-talk.mp4", b"the video")
     assert source.samefile(scene.source)
@@ -80,8 +80,8 @@ def test_a_source_that_is_no_file_is_an_input_error(scene: Scene, what: str) -> 
 
 @pytest.mark.parametrize(
     "options",
-    [{"job_id": "No"}, {"job_id": "../x"}, {"job_id": "x" * 65}, {"priority": 10}, {"request": b"{"}],
-    ids=["capitals", "path", "long", "priority", "request"],
+    [{"job_id": "No"}, {"job_id": "../x"}, {"job_id": "x" * 65}, {"request": b"{"}],
+    ids=["capitals", "path", "long", "request"],
 )
 def test_what_cannot_be_submitted_is_a_usage_error(scene: Scene, options: dict[str, object]) -> None:
     request = options.pop("request", b"{}")

@@ -14,10 +14,10 @@ import pytest
 from spoolscene import SETTINGS, TIGHT, Scene
 from spooltoy import expected, result_of, write_file
 
+from tests.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.errors import JobFailedError, UsageError, WaterzError
 from waterz_spool.spool import Budget, Claim, FileOps, Session, SpoolSettings
 from waterz_spool.spool.atomic import PAYLOAD_CAP_BYTES
-from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.spool.liveness import take_lock
 
 
@@ -58,14 +58,12 @@ def test_a_session_takes_only_its_stages_and_jobs(scene: Scene) -> None:
         scene.session(tasks=["segments"])
 
 
-def test_priority_then_age_orders_jobs(scene: Scene) -> None:
-    scene.submit("old")
-    scene.clock.advance(5)
-    scene.submit("new")
-    scene.clock.advance(5)
-    scene.submit("urgent", priority=1)
+def test_age_orders_jobs(scene: Scene) -> None:
+    for job_id in ("second", "first", "third"):
+        scene.submit(job_id)
+        scene.clock.advance(5 if job_id != "second" else -5)
     session = scene.session()
-    assert [claim(session).job.id for _ in range(3)] == ["urgent", "old", "new"]
+    assert [claim(session).job.id for _ in range(3)] == ["first", "second", "third"]
 
 
 def test_a_job_whose_index_entry_is_missing_is_found(scene: Scene) -> None:
@@ -585,7 +583,9 @@ def test_closing_hands_back_and_leaves_no_heartbeat(scene: Scene) -> None:
 
 def test_a_damaged_job_does_not_stop_the_others(scene: Scene) -> None:
     scene.prepared(1)
-    bad = scene.submit("bad", priority=0)
+    scene.clock.advance(-5)
+    bad = scene.submit("bad")
+    scene.clock.advance(5)
     (bad.layout.log / "prep.1").write_bytes(b"{")
     (bad.layout.log / "prep.1.end").write_bytes(b"not json")
     session = scene.session()

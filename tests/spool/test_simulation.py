@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from spoolsim import Faults, HostClock, Server, SimCrash, SimOps, VirtualClock
 from spooltoy import expected, result_of, work
 
-from waterz_spool.spool import Budget, Claim, Session, Spool, SpoolSettings
-from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
+from tests.faults import FaultPlan, FaultRule, FaultyOps
+from waterz_spool.spool import FINAL, Budget, Claim, Session, Spool, SpoolSettings
 
 ROOT = Path("/sim/spool")
 SETTINGS = SpoolSettings(beat_s=1, lease_s=5, poll_s=0.5, idle_s=1, backoff_s=0.5, locks="off")
@@ -210,7 +210,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def somebody_publishes(self) -> None:
-        if self.job.state().final_attempt and not self.cancelled:
+        if self.job.snapshot().task(FINAL).done and not self.cancelled:
             self.server.folders.setdefault(Path("/sim/out"), {})
             self.job.publish(Path("/sim/out/result.bin"))
 

@@ -9,9 +9,9 @@ import pytest
 from spoolscene import TIGHT, Scene
 from spooltoy import expected, result_of
 
+from tests.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.errors import InputError
 from waterz_spool.spool import Beat, Claim, FileOps, Job, Session, Spool
-from waterz_spool.spool.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.spool.trouble import storage_error
 
 REFUSALS = ["ENOSPC", "EDQUOT", "EIO", "ESTALE", "EROFS", "EACCES", "ENOTCONN"]

@@ -82,7 +82,6 @@ class JobFile(msgspec.Struct, frozen=True, kw_only=True):
     request: msgspec.Raw  # opaque to the spool
     budget: Budget = Budget()
     on_dead: Literal["fail", "passthrough"] = "fail"  # of a segment whose budget is spent
-    priority: int = 5
 
 
 class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,13 +8,13 @@ SPOOL/
   workers/<wid>.json .hb .lock      who works; heartbeat; the FileLock held for life (a hint)
   ctl/<n>.ctl <n>.<verb>            spool-wide pause and resume
   hosts/<host>.<n>.quarantine       a host that stopped claiming; .resume lifts it
-  active/<prio>-<utc>-<job>         empty index entries (a hint; jobs/ is the truth)
+  active/5-<utc>-<job>              empty index entries (a hint; jobs/ is the truth)
   jobs/<job>/
     job.json  source/  plan.json (derived: a link for people)  plan.<nonce>.json
     segments/00017/                 job.json  frames.<tag>.mkv  masks.<tag>.mkv  out.<tag>.mkv
     log/                            THE TRUTH, append-only
     control/                        <n>.ctl <n>.pause <n>.resume <n>.cancel grant.<n>
-    result/  events/  logs/  review/
+    result/  logs/  review/
 ```
 
 In ``log/``: ``plan.0`` (how many segments, which plan), ``00017.0`` (ready, holds the segment's job), ``00017.1``
@@ -201,7 +201,6 @@ class JobLayout:
         self.log = root / "log"
         self.control = root / "control"
         self.result = root / "result"
-        self.events = root / "events"
         self.logs = root / "logs"
         self.review_page = root / "review" / "contact.html"  # made by prepare when somebody wants to look first
 
@@ -210,7 +209,7 @@ class JobLayout:
         """All folders of a new job, parents first."""
         return (
             self.root,
-            *(self.source, self.segments, self.log, self.control, self.result, self.events, self.logs),
+            *(self.source, self.segments, self.log, self.control, self.result, self.logs),
         )
 
     def segment(self, index: int) -> Path:
@@ -248,10 +247,6 @@ class JobLayout:
             ValueError: The name is not acceptable.
         """
         return self.outputs(task) / check_file_name(name)
-
-    def event_file(self, wid: str) -> Path:
-        """A worker's progress lines, written by it alone."""
-        return self.events / f"{wid}.jsonl"
 
     def worker_log(self, wid: str) -> Path:
         """What a worker says about itself: when it came, and why it left."""

@@ -13,7 +13,6 @@ from waterz_spool.errors import SetupError, UsageError
 from waterz_spool.spool.atomic import NO_LINKS, FileOps, UndecidedError, put_if_absent, read_settled
 from waterz_spool.spool.clock import Clock, SystemClock, Tokens, random_token
 from waterz_spool.spool.control import ControlFolder
-from waterz_spool.spool.faults import usual_ops
 from waterz_spool.spool.formats import (
     FORMAT_VERSION,
     Beat,
@@ -82,7 +81,7 @@ class Spool:
             SetupError: The file system has no hard links, or was found unsafe.
         """
         layout = SpoolLayout(Path(root).absolute())
-        ops = ops or usual_ops()
+        ops = ops or FileOps()
         ops.make_parents(layout.root)
         for folder in layout.folders:
             ops.mkdir(folder)
@@ -105,7 +104,7 @@ class Spool:
         Raises:
             SetupError: It is none, is damaged, of another format version, or on a file system found unsafe.
         """
-        layout, ops = SpoolLayout(Path(root).absolute()), ops or usual_ops()
+        layout, ops = SpoolLayout(Path(root).absolute()), ops or FileOps()
         data = read_settled(ops, layout.spool_file)
         if data is None:
             raise SetupError(
@@ -132,7 +131,6 @@ class Spool:
         source: Path,
         name: str = "",
         job_id: str | None = None,
-        priority: int = 5,
         budget: Budget | None = None,
         on_dead: Literal["fail", "passthrough"] = "fail",
         attachments: Mapping[str, Path] | None = None,
@@ -145,7 +143,6 @@ class Spool:
             name: Its name for people; that of the source by default.
             job_id: An explicit id; when such a job exists, it is returned and nothing is done. By default a new one
                 like ``20261122-talk-7f3a``.
-            priority: 0 (first) to 9 (last).
             budget: How often a task may fail or be lost.
             on_dead: What becomes of a segment whose budget is spent: the job fails, or the segment passes through
                 with the source's own pixels.
@@ -153,14 +150,13 @@ class Spool:
 
         Raises:
             InputError: The source cannot be read or is changing.
-            UsageError: The id, priority or request is not acceptable.
+            UsageError: The id or request is not acceptable.
         """
         asked = Submission(
             request=request,
             source=Path(source).resolve(),
             name=name or Path(source).name,
             job_id=job_id,
-            priority=priority,
             budget=budget or Budget(),
             on_dead=on_dead,
             attachments=dict(attachments or {}),

@@ -32,9 +32,8 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
 
     ``state`` is preparing, running, finalizing, done, failed, cancelled or paused. ``counts`` counts the segments by
     kind (waiting, ready, running, done, dead). ``commit`` is "publish", "cancelled" or "" while undecided; a job that
-    is done but not ``published`` needs `Job.publish` to be run, by anyone. ``final_attempt`` is the attempt of final
-    whose output is the result, 0 before. ``passed`` are the segments that are done with the source's own pixels,
-    because their budget was spent and the job lets them pass.
+    is done but not ``published`` needs `Job.publish` to be run, by anyone. ``passed`` are the segments that are done
+    with the source's own pixels, because their budget was spent and the job lets them pass.
     """
 
     id: str
@@ -46,7 +45,6 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool = False
     commit: str = ""
     published: bool = False
-    final_attempt: int = 0
     passed: tuple[int, ...] = ()
 
     @property
@@ -179,7 +177,6 @@ class Snapshot:
             paused=self.control.paused,
             commit=self.commit.kind if self.commit else "",
             published=self.view.published,
-            final_attempt=self.task(FINAL).done,
             passed=tuple(self.passed()),
         )
 

@@ -24,6 +24,8 @@ from waterz_spool.spool.failpoints import hit
 from waterz_spool.spool.formats import JOB_SCHEMA, Budget, JobFile, SourceRef, decode
 from waterz_spool.spool.layout import JobLayout, SpoolLayout, check_file_name, check_job_id
 
+_RANK = 5  # one for all: entries are sorted by their time
+
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What a user asks for."""
@@ -32,7 +34,6 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     source: Path
     name: str
     job_id: str | None
-    priority: int
     budget: Budget
     on_dead: Literal["fail", "passthrough"]
     attachments: dict[str, Path]
@@ -62,14 +63,14 @@ class Submitter:
         finally:
             self._remove(built)
         hit("submit_renamed")
-        self.index(job_id, asked.priority)
+        self._index(job_id)
         return job_id
 
-    def index(self, job_id: str, priority: int) -> None:
-        """Add the entry in active/ by which workers find the job at once."""
+    def _index(self, job_id: str) -> None:
+        """Add the entry in active/ by which workers find the job at once, oldest first."""
         utc = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._clock.wall()))
         with contextlib.suppress(FileExistsError):
-            self._ops.write_new(self._layout.active / f"{priority}-{utc}-{job_id}", b"")
+            self._ops.write_new(self._layout.active / f"{_RANK}-{utc}-{job_id}", b"")
 
     def _new_id(self, name: str) -> str:
         date = time.strftime("%Y%m%d", time.gmtime(self._clock.wall()))
@@ -94,7 +95,6 @@ class Submitter:
             request=msgspec.Raw(asked.request),
             budget=asked.budget,
             on_dead=asked.on_dead,
-            priority=asked.priority,
         )
         text = msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
         self._ops.write_new(job.job_file, text)
@@ -135,8 +135,6 @@ class Submitter:
 
 
 def _check(asked: Submission) -> None:
-    if not 0 <= asked.priority <= 9:
-        raise UsageError(f"priority {asked.priority} is not in 0 (first) to 9 (last)")
     if asked.on_dead not in ("fail", "passthrough"):
         raise UsageError(f"a dead segment can fail or passthrough, not {asked.on_dead!r}")
     for name in asked.attachments:

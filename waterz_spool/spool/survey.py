@@ -1,4 +1,4 @@
-"""A worker's looks at the jobs of a spool: in order of priority, skipping what can never be work again."""
+"""A worker's looks at the jobs of a spool: oldest first, skipping what can never be work again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class Survey:
 
     Attributes:
         snapshots: The jobs of the last look, as far as it went.
-        broken: Jobs that cannot be worked on, with the reason.
     """
 
     def __init__(
@@ -46,7 +45,6 @@ class Survey:
         skip: Callable[[Job], bool] = lambda job: False,
     ) -> None:
         self.snapshots: dict[str, tuple[Job, Snapshot]] = {}
-        self.broken: dict[str, str] = {}
         self._spool = spool
         self._only = None if only is None else sorted(set(only))
         self._clock = clock
@@ -107,9 +105,8 @@ class Survey:
                 return None
             snapshot = job.snapshot(repair=repair)
             state = snapshot.state()
-        except (DamagedRecordError, UsageError) as error:
-            self.broken[job_id] = str(error)
-            return None
+        except (DamagedRecordError, UsageError):
+            return None  # not work, as long as it is damaged
         except FileNotFoundError:  # cleaned away
             self._spool.forget(job_id)
             return None
@@ -117,7 +114,6 @@ class Survey:
             self._refused(error)
             self._unsure = True
             return None
-        self.broken.pop(job_id, None)
         self.snapshots[job_id] = (job, snapshot)
         if state == "cancelled" or (state == "done" and snapshot.view.published):
             self._over.add(job_id)
@@ -157,7 +153,6 @@ class Survey:
             self._ours.discard(job_id)
             self._over.discard(job_id)
             self._failed.pop(job_id, None)
-            self.broken.pop(job_id, None)
             self._seen.pop(job_id, None)
 
     def _still_failed(self, job: Job) -> bool:

@@ -58,13 +58,11 @@ class Limits:
     Attributes:
         drain: Exit when nothing is left that this worker could do.
         max_segments: Exit after this many segments; None is no limit.
-        until_s: Take no task after this time of ``time.monotonic()``; None is no limit.
         idle_timeout_s: Exit after so long without work; 0 is never.
     """
 
     drain: bool = False
     max_segments: int | None = None
-    until_s: float | None = None
     idle_timeout_s: float = 0.0
 
 
@@ -131,10 +129,8 @@ class Worker:
         return taken
 
     def _at_limit(self) -> bool:
-        limits = self.limits
-        enough = limits.max_segments is not None and self._segments >= limits.max_segments
-        late = limits.until_s is not None and time.monotonic() >= limits.until_s
-        return enough or late
+        most = self.limits.max_segments
+        return most is not None and self._segments >= most
 
     def _attempt(self, claim: Claim, action: Callable[[Claim], None]) -> None:
         """Do something for a claim; what stops it becomes the claim's outcome."""

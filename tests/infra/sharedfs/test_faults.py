@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import FaultPlan, FaultRule, with_plan
 from tests.infra.sharedfs.clients import Nfsish
 from tests.infra.sharedfs.conftest import available
 from tests.infra.sharedfs.storms import Size, alone, run_storm
-from waterz_spool.spool.faults import FaultPlan, FaultRule
 
 pytestmark = [pytest.mark.sharedfs, pytest.mark.storm]
 
@@ -35,7 +35,7 @@ def test_a_storm_with_faults_by_plan_leaves_every_task_done_once(tmp_path: Path)
     plan.write_text(json.dumps({"rules": [_as_dict(rule) for rule in PLAN.rules]}))
     with available(Nfsish)() as system:
         expected = alone(tmp_path, SIZE.segments)
-        wrong, text = run_storm(system, SIZE, expected, environment={"WATERZ_FAULTS": str(plan)})
+        wrong, text = run_storm(system, SIZE, expected, environment=with_plan(plan))
     print(text)
     assert wrong == []
 

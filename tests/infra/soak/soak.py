@@ -31,6 +31,7 @@ import av
 import numpy as np
 
 import waterz_spool
+from tests.faults import with_plan
 from waterz_spool.spool import Spool as Records
 from waterz_spool.spool import SpoolSettings
 
@@ -110,7 +111,7 @@ class Soak:
     def worker(self, *, faults: bool = True, extra: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "TMPDIR": str(self.temp), "OMP_NUM_THREADS": "1", "WATERZ_SOAK": self.mark}
         if faults:
-            environment["WATERZ_FAULTS"] = str(self.folder / "faults.json")
+            environment |= with_plan(self.folder / "faults.json")
         command = [sys.executable, "-m", "waterz_spool", "worker", "--threads", "1", "--spool", str(self.records.root)]
         with (self.folder / "said").open("ab") as said:
             return subprocess.Popen(

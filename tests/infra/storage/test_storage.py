@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import with_plan
 from tests.media import make
 from waterz_spool import config
 from waterz_spool.launch.spools import open_or_create
@@ -201,7 +202,7 @@ def faults(folder: Path, *rules: dict[str, object]) -> tuple[dict[str, str], Pat
     """An environment whose processes meet these faults, and the file that switches them on."""
     switch, plan = folder / "outage", folder / "plan.json"
     plan.write_text(json.dumps({"rules": [{**rule, "while_there": str(switch)} for rule in rules]}))
-    return {"WATERZ_FAULTS": str(plan)}, switch
+    return with_plan(plan), switch
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
-from spoolscene import Scene
-from spooltoy import expected, result_of
 
-from waterz_spool.errors import UsageError
-from waterz_spool.spool import FileOps
-from waterz_spool.spool.faults import CHANGES, READS, FaultPlan, FaultRule, FaultyOps, usual_ops
+from tests.faults import CHANGES, READS, FaultPlan, FaultRule, FaultyOps, ops_by_plan, with_plan
+from waterz_spool.spool import FileOps, Spool
 
 
 class Seconds:
@@ -194,50 +194,27 @@ def test_a_plan_that_makes_no_sense_is_refused(tmp_path: Path, monkeypatch, plan
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(plan))
     monkeypatch.setenv("WATERZ_FAULTS", str(path))
-    with pytest.raises(UsageError, match="no plan of faults"):
-        usual_ops()
+    with pytest.raises(msgspec.ValidationError):
+        ops_by_plan()
 
 
-def test_the_environment_names_a_plan_for_a_process(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.delenv("WATERZ_FAULTS", raising=False)
-    assert type(usual_ops()) is FileOps
+def test_the_environment_names_a_plan_for_a_process(tmp_path: Path) -> None:
+    Spool.create(tmp_path / "spool")
     path = tmp_path / "plan.json"
-    path.write_text('{"rules": [{"do": "fail", "op": "listdir"}]}')
-    monkeypatch.setenv("WATERZ_FAULTS", str(path))
-    assert struck(usual_ops(), tmp_path, 1) == [True]  # type: ignore[arg-type]
-    monkeypatch.setenv("WATERZ_FAULTS", str(tmp_path / "none"))
-    with pytest.raises(UsageError):
-        usual_ops()
-
-
-def test_submit_work_publish_and_clean_touch_the_spool_through_the_seam_alone(tmp_path: Path) -> None:
-    """With the seam shut, no step gets by it."""
-    scene = Scene(tmp_path, ops=(ops := faulty()))
-    job = scene.prepared(2)
-    scene.drain(scene.session(), 2)
-    (tmp_path / "out").mkdir()
-    path = job.publish(tmp_path / "out" / "result.bin")
-    assert path.read_bytes() == expected(2) == result_of(job, Path.read_bytes)
-    ops.use([FaultRule(do="fail", errno="ENOTCONN")])
-    steps = [
-        lambda: scene.submit("other"),
-        scene.spool.job_ids,
-        lambda: job.publish(tmp_path / "out" / "again.bin"),
-        job.cancel,
-        job.state,
-    ]
-    for step in steps:
-        with pytest.raises(OSError) as caught:
-            step()
-        assert caught.value.errno == errno.ENOTCONN
-    ops.use(())
+    path.write_text('{"rules": [{"do": "fail", "op": "listdir", "errno": "ENOTCONN"}]}')
+    code = "import sys; from waterz_spool.spool import Spool; print(Spool.open(sys.argv[1]).job_ids())"
+    command = [sys.executable, "-c", code, str(tmp_path / "spool")]
+    sound = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert sound.stdout == "[]\n"
+    struck = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **with_plan(path)})
+    assert struck.returncode and "by plan" in struck.stderr
 
 
 def test_two_processes_have_different_chances(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "plan.json"
     path.write_text('{"rules": [{"do": "fail", "op": "listdir", "chance": 0.5}]}')
     monkeypatch.setenv("WATERZ_FAULTS", str(path))
-    mine = struck(usual_ops(), tmp_path, 40)  # type: ignore[arg-type]
+    mine = struck(ops_by_plan(), tmp_path, 40)  # type: ignore[arg-type]
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    assert struck(usual_ops(), tmp_path, 40) != mine  # type: ignore[arg-type]
+    assert struck(ops_by_plan(), tmp_path, 40) != mine  # type: ignore[arg-type]
     assert Random("0.1").random() != Random("0.2").random()

@@ -1,8 +1,9 @@
-"""File operations that go wrong by plan: the seam for tests and storms, in one process or in many.
+"""File operations of a spool that go wrong by plan, in one process or in many.
 
 A plan is JSON: ``{"seed": 1, "rules": [{"do": "fail", "op": "link", "path": "*.end", "errno": "ENOSPC"}]}``.
-The environment variable ``WATERZ_FAULTS`` names a file that holds one; every process that opens a spool reads it once.
-Of the rules that fit an operation the first decides. Unset, there is no such layer at all.
+Of the rules that fit an operation the first decides. In a process with the variables of `with_plan`, every spool meets
+the plan: at its start Python imports the ``sitecustomize`` of this folder, which puts `ops_by_plan` in the place of the
+real operations.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from waterz_spool.errors import UsageError
 from waterz_spool.spool.atomic import BeatFile, Facts, FileOps, Look
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ CHANGES = (
     *("seal", "sync_folder", "beat_file", "beat"),
 )
 VARIABLE = "WATERZ_FAULTS"
+HERE = Path(__file__).parent
 _OPENED = itertools.count()  # who opens a spool again after a fault must not meet the very same one
 
 
@@ -268,17 +269,13 @@ class _Armed:
         return True
 
 
-def usual_ops() -> FileOps:
-    """The real operations, behind the plan that ``WATERZ_FAULTS`` names if it names one.
-
-    Raises:
-        UsageError: There is no plan in that file.
-    """
-    name = os.environ.get(VARIABLE)
-    if not name:
-        return FileOps()
-    try:
-        plan = msgspec.json.decode(Path(name).read_bytes(), type=FaultPlan)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(f"no plan of faults: {error}", where=f"{VARIABLE}={name}") from error
+def ops_by_plan() -> FaultyOps:
+    """The real operations behind the plan that ``WATERZ_FAULTS`` names."""
+    plan = msgspec.json.decode(Path(os.environ[VARIABLE]).read_bytes(), type=FaultPlan)
     return FaultyOps(FileOps(), plan, random=Random(f"{plan.seed}.{os.getpid()}.{next(_OPENED)}"))
+
+
+def with_plan(plan: Path) -> dict[str, str]:
+    """Variables for processes that are to meet the plan in this file."""
+    path = os.pathsep.join([str(HERE), str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {VARIABLE: str(plan), "PYTHONPATH": path}
