@@ -1,0 +1,105 @@
+"""In which frames an overlay stands, told from the frames as they are, so that a pause of one frame counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from waterz_spool.detect.refine.reading import Picture
+from waterz_spool.detect.refine.scene import Place
+from waterz_spool.detect.refine.steady import Mask
+
+DETAIL_PX = 12  # at 432 lines: what is larger is light and shade, not overlay
+STANDS = 0.4  # of an overlay's contrast; measured: overlays from 0.9, pauses up to 0.1, over stripes 0.3
+DIP = 0.25  # of its contrast that a pause takes away
+FADING = 0.08  # of its contrast by which a fade goes on within FADE_FRAMES
+FADE_FRAMES = 4
+LONGEST_FADE = 50  # frames
+
+Details = NDArray[np.float32]
+"""What differs from the mean around it, [n, 3] at n pixels."""
+
+
+class Seen:
+    """Frames as they are, beside what is around each of their pixels.
+
+    Args:
+        frames: uint8 [h, w, 3].
+        place: Where they lie.
+    """
+
+    def __init__(self, frames: Sequence[Picture], place: Place) -> None:
+        self._side = 2 * (place.px(DETAIL_PX) | 1) + 1
+        self._frames = [(frame, self._around(frame)) for frame in frames]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def _around(self, picture: Picture) -> Picture:
+        return np.asarray(cv2.blur(picture, (self._side, self._side)), np.uint8)
+
+    def detail(self, index: int, where: Mask) -> Details:
+        """Of one frame, at the pixels that a bool [h, w] marks."""
+        frame, around = self._frames[index]
+        return frame[where].astype(np.float32) - around[where]
+
+    def wanted(self, mean: NDArray[np.float32], where: Mask) -> Details:
+        """Of an overlay as it usually looks."""
+        picture = np.rint(mean).astype(np.uint8)
+        return picture[where].astype(np.float32) - self._around(picture)[where]
+
+
+def strength(seen: Seen, mean: NDArray[np.float32], where: Mask) -> NDArray[np.float64]:
+    """How much of an overlay's contrast each frame has, about 1 where it stands and 0 where it does not.
+
+    Args:
+        seen: The frames.
+        mean: The overlay as it usually looks, [h, w, 3].
+        where: Its pixels, bool [h, w].
+    """
+    wanted = seen.wanted(mean, where)
+    details = np.stack([seen.detail(index, where) for index in range(len(seen))])
+    found = share(details, wanted)
+    strong = found > STANDS
+    dips = found < np.median(found[strong]) - DIP if strong.any() else strong
+    if not dips.any():
+        return found
+    # Some of the pixels may be the scene's own: those that change where the rest goes tell best.
+    missing = np.abs(details[dips].mean(0) - wanted).sum(1) > 0.5 * np.abs(wanted).sum(1)
+    return share(details[:, missing], wanted[missing]) if missing.mean() > 0.3 else found
+
+
+def share(details: NDArray[np.float32], wanted: Details) -> NDArray[np.float64]:
+    """The size of the wanted details in each frame's details [t, n, 3]."""
+    return np.asarray((details * wanted).sum((1, 2)) / max(float((wanted * wanted).sum()), 1e-3), np.float64)
+
+
+def stands(found: NDArray[np.float64], may: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Frames in which an overlay is seen, its fades included.
+
+    Args:
+        found: Strength in every frame.
+        may: Frames in which it may stand fully.
+    """
+    done = may & (found > STANDS)
+    held = np.maximum(found, 0)
+    for at in np.flatnonzero(done[1:] & ~done[:-1]) + 1:
+        _fade(done, held, int(at) - 1, -1)
+    for at in np.flatnonzero(done[:-1] & ~done[1:]):
+        _fade(done, held, int(at) + 1, 1)
+    return done
+
+
+def _fade(done: NDArray[np.bool_], found: NDArray[np.float64], at: int, step: int) -> None:
+    """Mark the frames from ``at`` on as long as the overlay goes on fading."""
+    for _ in range(LONGEST_FADE):
+        if not 0 <= at < len(found) or done[at] or found[at] > found[at - step]:
+            return
+        on = found[at : at + FADE_FRAMES] if step > 0 else found[max(0, at - FADE_FRAMES + 1) : at + 1]
+        if found[at] - on.min() < FADING:
+            return
+        done[at] = True
+        at += step
