@@ -88,6 +88,7 @@ def test_other_containers_suggest_matroska(name: str) -> None:
 def test_an_encoder_that_refuses_is_found_before_any_work(tmp_path: Path) -> None:
     path = make.video(tmp_path / "a.mp4", frames=3)
     info = media.probe(path)
-    settings = media.encode_settings(info, container="mp4", options={"profile": "baseline", "bf": "not a number"})
+    settings = media.encode_settings(info, container="mp4")
+    settings.options["bf"] = "not a number"
     with pytest.raises(WaterzError, match="libx264"):
         media.check_container(path, info, settings)

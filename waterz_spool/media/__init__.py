@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from waterz_spool.media.crops import CropReader, CropWriter, MaskReader, MaskWriter
     from waterz_spool.media.decoding import Frame, decode, last_duration
     from waterz_spool.media.encode import SegmentEncoder
+    from waterz_spool.media.encoders import missing_codecs
     from waterz_spool.media.joining import join
     from waterz_spool.media.pixels import Plane, Planes, WorkFormat, planes, to_frame, work_format
     from waterz_spool.media.probing import probe
-    from waterz_spool.media.settings import encode_settings, missing_codecs
+    from waterz_spool.media.settings import encode_settings
     from waterz_spool.media.verifying import verify
 
 _HOME = {
@@ -34,7 +35,7 @@ _HOME = {
     "encode_settings": "settings",
     "join": "joining",
     "last_duration": "decoding",
-    "missing_codecs": "settings",
+    "missing_codecs": "encoders",
     "planes": "pixels",
     "probe": "probing",
     "to_frame": "pixels",

@@ -118,6 +118,7 @@ def to_frame(data: Sequence[Plane], pix_fmt: str, info: VideoInfo) -> av.VideoFr
     Args:
         data: Planes in the work format of ``info.pix_fmt``.
         pix_fmt: What the encoder takes: the work format, its full-range ``yuvj`` name, a deeper one, or packed RGB.
+            ProRes alone may be less deep: its pictures have no depth of their own, decoders choose 12 bit.
         info: The source's facts.
 
     Raises:
@@ -130,7 +131,7 @@ def to_frame(data: Sequence[Plane], pix_fmt: str, info: VideoInfo) -> av.VideoFr
         work.plane_count,
         work.shift_x,
         work.shift_y,
-    ) or target.bits < work.bits:
+    ) or (target.bits < work.bits and info.codec != "prores"):
         raise _unsupported(f"{work.pix_fmt} to {pix_fmt}")
     height, width = data[0].shape
     direct = is_layout(pix_fmt, target)
@@ -151,11 +152,27 @@ def tag_colours(frame: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
 
 
 def write_planes(frame: av.VideoFrame, data: Sequence[Plane], work: WorkFormat, *, up: int = 0) -> None:
-    """Copy planes into a frame of the same layout; ``up`` bits are added below when the frame is deeper."""
+    """Copy planes into a frame of the same layout; ``up`` bits are added below when the frame is deeper.
+
+    Where it is less deep, ``up`` is negative, and samples are rounded.
+    """
     target = work_format(frame.format.name)
     for index, plane in enumerate(data):
         view = plane_view(frame, index, target)
-        view[...] = np.left_shift(plane.astype(target.dtype), up) if up else plane
+        if up < 0:
+            view[...] = _shallower(plane, work.bits, target.bits, full=target.alpha and index == target.plane_count - 1)
+        else:
+            view[...] = np.left_shift(plane.astype(target.dtype), up) if up else plane
+
+
+def _shallower(plane: Plane, bits: int, fewer: int, *, full: bool) -> NDArray[Any]:
+    """Samples rounded to fewer bits: alpha by its full scale, so that opaque stays opaque, others by their steps."""
+    top, new = (1 << bits) - 1, (1 << fewer) - 1
+    if full:
+        return (plane.astype(np.uint32) * new + top // 2) // top
+    down = bits - fewer
+    half = 1 << (down - 1)
+    return (np.minimum(plane, top - half) + half) >> down
 
 
 def plane_view(frame: av.VideoFrame, index: int, work: WorkFormat) -> Plane:

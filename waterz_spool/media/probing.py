@@ -92,7 +92,8 @@ def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -
         raise InputError(
             "the video has an alpha channel that this decoder drops",
             where=str(path),
-            todo="convert it to ProRes 4444 in .mov first",
+            todo="convert it first, by a decoder that keeps it: "
+            f"ffmpeg -c:v libvpx{'-vp9' if codec_name(stream) == 'vp9' else ''} -i IN -map 0 -c copy -c:v ffv1 OUT.mkv",
         )
     for kind, name in _DYNAMIC.items():
         if side_data(frame, kind) is not None:

@@ -3,67 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
 
 import av
 
-from waterz_spool.errors import InputError, SetupError, UsageError
+from waterz_spool.errors import InputError, UsageError
 from waterz_spool.media.container import check_codec
 from waterz_spool.media.crops import ffv1_slices
+from waterz_spool.media.encoders import ENCODERS, Encoder, Options, check_words, encoder_name
 from waterz_spool.media.pixels import WorkFormat, work_format
 from waterz_spool.records import EncodeSettings, VideoInfo
 
-Options = dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Encoder:
-    """One encoder: its defaults and how quality, speed and losslessness are spelled."""
-
-    codec: str  # libav's canonical name of what it writes
-    options: Options = field(default_factory=dict)
-    quality: str = ""  # option that --crf sets
-    speed: str = ""  # option that --preset sets
-    lossless: Options | None = None  # None: it cannot; {}: it always is
-    params: str = ""  # option that holds library parameters as a:b=c
-
-
-# x264's macroblock tree gives other bytes on CPUs with AVX-512 than without (and, for small pictures, at random);
-# without it, bytes are the same on every x86 CPU since SSSE3.
-# Measured on clips that were x264 crf 20 already, 432x240 to 1280x720: RGB PSNR outside the mask is at least 42.9 dB.
-_X264 = {"crf": "11", "preset": "medium", "x264-params": "open-gop=0:lookahead-threads=1:mbtree=0"}
-_X265 = {
-    "crf": "14",
-    "preset": "fast",
-    "x265-params": "open-gop=0:frame-threads=1:pools=2:lookahead-threads=0:log-level=none",
-}
-_VP9 = {"crf": "12", "b": "0", "deadline": "good", "cpu-used": "2", "row-mt": "0", "auto-alt-ref": "1", "g": "240"}
-_AV1 = {"crf": "9", "preset": "6", "svtav1-params": "lp=2:scd=0:irefresh-type=2"}
-_Q2 = {"flags": "+qscale+cgop", "global_quality": "236", "g": "12", "bf": "2", "sc_threshold": "1000000000"}
-
-_ENCODERS = {
-    "libx264": _Encoder(
-        codec="h264", options=_X264, quality="crf", speed="preset", lossless={"qp": "0"}, params="x264-params"
-    ),
-    "libx264rgb": _Encoder(
-        codec="h264", options=_X264, quality="crf", speed="preset", lossless={"qp": "0"}, params="x264-params"
-    ),
-    "libx265": _Encoder(
-        codec="hevc", options=_X265, quality="crf", speed="preset", lossless={"lossless": "1"}, params="x265-params"
-    ),
-    "libvpx-vp9": _Encoder(codec="vp9", options=_VP9, quality="crf", speed="cpu-used", lossless={"lossless": "1"}),
-    "libsvtav1": _Encoder(codec="av1", options=_AV1, quality="crf", speed="preset", params="svtav1-params"),
-    "prores_ks": _Encoder(codec="prores", options={"vendor": "apl0"}),
-    "dnxhd": _Encoder(codec="dnxhd", options={"profile": "dnxhr_hq"}),
-    "mpeg2video": _Encoder(codec="mpeg2video", options=_Q2),
-    "mjpeg": _Encoder(codec="mjpeg", options={"flags": "+qscale", "global_quality": "236", "huffman": "default"}),
-    "ffv1": _Encoder(
-        codec="ffv1",
-        options={"level": "3", "coder": "1", "context": "0", "slices": "4", "slicecrc": "1", "g": "1"},
-        lossless={},
-    ),
-}
 _FAMILY = {
     "h264": ("libx264", "libx264rgb"),
     "hevc": ("libx265",),
@@ -76,8 +25,8 @@ _FAMILY = {
     "mjpeg": ("mjpeg",),
     **dict.fromkeys(("ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"), ("ffv1",)),
 }
-_DECODERS = ("h264", "hevc", "vp9", "vp8", "av1", "prores", "dnxhd", "mpeg2video", "mpeg4", "mjpeg", "ffv1")
-_OTHERS = ("libx264", "libx264rgb", "libx265", "libvpx-vp9")  # the last one for odd sizes, which the others refuse
+# VP9 for odd sizes, which those before it refuse; FFV1 for alpha and depths that no other holds.
+_OTHERS = ("libx264", "libx264rgb", "libx265", "libvpx-vp9", "ffv1")
 _WHOLE_CHROMA = ("libx264", "libx264rgb", "libx265")
 _PRORES = {
     "Proxy": ("0", "apco"),
@@ -93,22 +42,6 @@ _HDR_WORDS = {
     "libsvtav1": ("mastering-display", "content-light"),
 }
 _DNXHR = {8: "dnxhr_hq", 10: "dnxhr_hqx"}
-
-
-def missing_codecs() -> dict[str, list[str]]:
-    """What this build of libav lacks, ``encoders`` and ``decoders``, of those the program knows how to use."""
-    return {
-        "encoders": [name for name in _ENCODERS if not _known(name, "w")],
-        "decoders": [name for name in _DECODERS if not _known(name, "r")],
-    }
-
-
-def _known(name: str, mode: Literal["r", "w"]) -> bool:
-    try:
-        av.Codec(name, mode)
-    except av.FFmpegError:
-        return False
-    return True
 
 
 def encode_settings(
@@ -135,57 +68,77 @@ def encode_settings(
         threads: Encoder threads, fixed because some encoders' output depends on their number.
 
     Raises:
-        UsageError: An option this encoder does not have.
+        UsageError: No such encoder, or an option or value that it does not have.
         InputError: No encoder holds the source's depth, chroma or alpha, or the container cannot hold the codec.
         SetupError: The encoder is not in this build of libav.
     """
     work = work_format(info.pix_fmt)
     name, pix_fmt = _choose(info, work, codec, lossless)
-    encoder = _ENCODERS.get(name, _Encoder(codec=_canonical(name)))
+    encoder = ENCODERS.get(name, Encoder(codec=str(av.Codec(name, "w").canonical_name)))
     chosen = {**encoder.options, "threads": str(threads), **_matched(name, info, work)}
-    _set_quality(chosen, name, encoder, crf=crf, preset=preset)
+    given = {**_quality(name, encoder, crf=crf, preset=preset), **(options or {})}
+    chosen.update(_quality(name, encoder, crf=crf, preset=preset))
     if lossless:
         _set_lossless(chosen, name, encoder)
     _set_hdr(chosen, name, encoder, info)
     _override(chosen, encoder, options or {})
-    check_codec(container, encoder.codec, info)
-    return EncodeSettings(codec=name, pix_fmt=pix_fmt, options=chosen, container=container)
+    _check_container(container, encoder, info, work)
+    settings = EncodeSettings(codec=name, pix_fmt=pix_fmt, options=chosen, container=container)
+    if given:
+        check_words(settings, info, given)
+    return settings
+
+
+def _check_container(container: str, encoder: Encoder, info: VideoInfo, work: WorkFormat) -> None:
+    """Refuse a container that has no name for the codec, with the encoders whose codec it has."""
+    try:
+        check_codec(container, encoder.codec, info)
+    except InputError as error:
+        family = ENCODERS.get(_FAMILY.get(info.codec, ("",))[0])
+        others = [name for name in ENCODERS if _known_to(container, name, info, work)]
+        todo = error.todo + (f"; or add --codec {' or '.join(others)}" if others else "")
+        needed = f", which these {info.pix_fmt} pictures need" if encoder is ENCODERS["ffv1"] != family else ""
+        raise InputError(error.what + needed, where=error.where, todo=todo) from error
+
+
+def _known_to(container: str, name: str, info: VideoInfo, work: WorkFormat) -> bool:
+    try:
+        check_codec(container, ENCODERS[name].codec, info)
+    except InputError:
+        return False
+    return _pix_fmt(name, info, work) is not None
 
 
 def _choose(info: VideoInfo, work: WorkFormat, codec: str | None, lossless: bool) -> tuple[str, str]:
     """(encoder, its pixel format): the asked one, else the first of the family, else of the others, that fits."""
     if codec is not None:
-        found = _pix_fmt(codec, info, work)
+        name = encoder_name(codec)
+        found = _pix_fmt(name, info, work)
         if found is None:
-            raise _no_format(info, codec)
-        return codec, found
+            raise _no_format(info, work, name)
+        return name, found
     family = _FAMILY.get(info.codec, _OTHERS)
-    if lossless and all(_ENCODERS[name].lossless is None for name in family):
+    if lossless and all(ENCODERS[name].lossless is None for name in family):
         raise UsageError(
             f"{info.codec} cannot be lossless", where="--lossless", todo="add --codec ffv1 and an output in .mkv"
         )
     for name in (*family, *_OTHERS):
         found = _pix_fmt(name, info, work)
-        if found is not None and not (lossless and _ENCODERS[name].lossless is None):
+        if found is not None and not (lossless and ENCODERS[name].lossless is None):
             return name, found
-    raise _no_format(info, "a matching encoder")
+    raise _no_format(info, work, "a matching encoder")
 
 
 def _pix_fmt(name: str, info: VideoInfo, work: WorkFormat) -> str | None:
     """The encoder's format for these samples, at the same depth or else the next deeper one; None if it has none."""
-    try:
-        encoder = av.Codec(name, "w")
-    except (ValueError, av.FFmpegError) as error:
-        raise SetupError(
-            f"the encoder {name} is not in this build of libav",
-            where=name,
-            todo="install PyAV (pip install av), or choose another --codec",
-        ) from error
+    encoder = av.Codec(encoder_name(name), "w")
     if name in _WHOLE_CHROMA and (info.width % (1 << work.shift_x) or info.height % (1 << work.shift_y)):
         return None
     offered = [f.name for f in encoder.video_formats or ()]
     if name == "libx264":  # its gray is decoded as 4:2:0
         offered = [f for f in offered if not f.startswith("gray")]
+    if name.startswith(("libvpx", "libx26")):  # alpha that decoders drop, or that they refuse in spite of their list
+        offered = [f for f in offered if not work_format(f).alpha]
     if info.pix_fmt.startswith("yuvj") and info.pix_fmt in offered:
         return info.pix_fmt
     if work.pix_fmt in offered:
@@ -194,7 +147,12 @@ def _pix_fmt(name: str, info: VideoInfo, work: WorkFormat) -> str | None:
         return next((f for f in ("rgb24", "bgr24", "bgr0") if f in offered), None)
     if work.pix_fmt == "gbrap":
         return next((f for f in ("rgba", "bgra") if f in offered), None)
-    return _deeper(offered, work)
+    return _deeper(offered, work) or (_prores_10(offered, work) if name == "prores_ks" == f"{info.codec}_ks" else None)
+
+
+def _prores_10(offered: list[str], work: WorkFormat) -> str | None:
+    """What a ProRes encoder takes of ProRes pictures that its decoder yields at 12 bit: the upper 10."""
+    return next((f.pix_fmt for f in map(work_format, offered) if _same_planes(f, work) and work.bits == 12), None)
 
 
 def _deeper(offered: list[str], work: WorkFormat) -> str | None:
@@ -233,7 +191,9 @@ def prores_tag(settings: EncodeSettings) -> str:
     return next((tag for number, tag in _PRORES.values() if number == settings.options.get("profile")), "")
 
 
-def _set_quality(chosen: Options, name: str, encoder: _Encoder, *, crf: float | None, preset: str | None) -> None:
+def _quality(name: str, encoder: Encoder, *, crf: float | None, preset: str | None) -> Options:
+    """--crf and --preset by the encoder's own names."""
+    found = {}
     for option, key, value in (("--crf", encoder.quality, crf), ("--preset", encoder.speed, preset)):
         if value is None:
             continue
@@ -241,10 +201,11 @@ def _set_quality(chosen: Options, name: str, encoder: _Encoder, *, crf: float | 
             raise UsageError(
                 f"{name} has no setting for {option}", where=option, todo="use --encoder-opt, or another --codec"
             )
-        chosen[key] = f"{value:g}" if isinstance(value, (int, float)) else value
+        found[key] = f"{value:g}" if isinstance(value, (int, float)) else value
+    return found
 
 
-def _set_lossless(chosen: Options, name: str, encoder: _Encoder) -> None:
+def _set_lossless(chosen: Options, name: str, encoder: Encoder) -> None:
     if encoder.lossless is None:
         raise UsageError(
             f"{name} cannot be lossless", where="--lossless", todo="add --codec ffv1 and an output in .mkv"
@@ -258,7 +219,7 @@ def _set_lossless(chosen: Options, name: str, encoder: _Encoder) -> None:
         chosen.update(encoder.lossless)
 
 
-def _set_hdr(chosen: Options, name: str, encoder: _Encoder, info: VideoInfo) -> None:
+def _set_hdr(chosen: Options, name: str, encoder: Encoder, info: VideoInfo) -> None:
     """Static HDR metadata (ST 2086, CTA-861.3) into the bitstream, so that it survives any container."""
     if name not in _HDR_WORDS:
         return
@@ -283,19 +244,18 @@ def _display(values: tuple[tuple[int, int], ...], *, units: bool) -> str:
     return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
 
 
-def _override(chosen: Options, encoder: _Encoder, options: Mapping[str, str]) -> None:
+def _override(chosen: Options, encoder: Encoder, options: Mapping[str, str]) -> None:
     """Put the user's options over the defaults; library parameters are added, and the last of each counts."""
     for key, value in options.items():
         chosen[key] = f"{chosen[key]}:{value}" if key == encoder.params and key in chosen else value
 
 
-def _canonical(name: str) -> str:
-    return str(av.Codec(name, "w").canonical_name)
-
-
-def _no_format(info: VideoInfo, encoder: str) -> InputError:
+def _no_format(info: VideoInfo, work: WorkFormat, encoder: str) -> InputError:
+    kept = _pix_fmt("ffv1", info, work) is not None
     return InputError(
         f"{encoder} cannot hold {info.pix_fmt} pictures of {info.width}x{info.height} ({info.codec}) without loss",
         where=info.pix_fmt,
-        todo="use --codec ffv1 and an output in .mkv, which hold it losslessly",
+        todo="use --codec ffv1 and an output in .mkv, which hold it losslessly"
+        if kept
+        else "convert the video to a format of at most 12 bit first",
     )
