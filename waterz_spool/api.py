@@ -11,7 +11,7 @@ from waterz_spool.launch.follow import follow, result_path
 from waterz_spool.launch.ingest import as_file
 from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
-from waterz_spool.report.status import state_text
+from waterz_spool.report.living import Living, standing
 from waterz_spool.spool import Job as _Job
 from waterz_spool.stages.request import DisplayBox
 
@@ -29,8 +29,8 @@ class Job:
 
     @property
     def state(self) -> str:
-        """preparing, running, finalizing, publishing, done, failed, cancelled or paused."""
-        return state_text(self._job.state())
+        """preparing, running, finalizing, publishing, done, failed, cancelled, paused, waiting or stopped."""
+        return standing(self._job, self._job.state(), Living.around(self._job))
 
     @property
     def result(self) -> Path | None:

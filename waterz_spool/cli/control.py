@@ -103,19 +103,19 @@ def finalize_command(settings: Settings, job: str) -> None:
     """Join, verify and publish a job whose segments are all done, here and now."""
     from waterz_spool.launch.follow import follow, raise_if_passed, result_path
     from waterz_spool.launch.inbox import finalize_jobs
-    from waterz_spool.report.explain import explain_job
+    from waterz_spool.report.explain import Around, explain_job
+    from waterz_spool.report.living import Living
     from waterz_spool.report.status import summary
 
     spool = Spool.open(settings.spool_root())
     each = spool.job(job)
     state = each.state()
     if state.state not in ("finalizing", "done"):
-        raise UsageError(
-            "the job is not ready to be finalized", where=each.id, todo="; ".join(explain_job(each, state))
-        )
+        why = explain_job(each, state, Around(Living(spool)))
+        raise UsageError("the job is not ready to be finalized", where=each.id, todo="; ".join(why))
     finalize_jobs(spool, [each.id])
     follow(each)
-    settings.emit(summary(each), str(result_path(each)))
+    settings.emit(summary(each, Living(spool)), str(result_path(each)))
     raise_if_passed({each.id: each.state().passed})
 
 

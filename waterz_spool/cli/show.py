@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.context import Settings, private_spool, shared_options
 from waterz_spool.errors import UsageError
 from waterz_spool.spool import Job, Spool
+
+if TYPE_CHECKING:
+    from waterz_spool.report.explain import Around
 
 
 def find_jobs(settings: Settings, name: str | None) -> list[Job]:
@@ -32,7 +37,9 @@ def split_task(name: str) -> tuple[str, int | str | None]:
 def status_command(settings: Settings, job: str | None, segments: bool) -> None:
     """What is done, running, waiting."""
     from waterz_spool.report import status
+    from waterz_spool.report.living import Living
 
+    living = Living(Spool.open(settings.spool_root()))
     found = [(each, each.state()) for each in find_jobs(settings, job)]
     wrong = _troubles(settings)
     if not found:
@@ -46,8 +53,10 @@ def status_command(settings: Settings, job: str | None, segments: bool) -> None:
         text = "\n".join(f"{each.id}\n{status.table(status.SEGMENT_COLUMNS, rows)}" for each, rows in tables)
         settings.emit(data if len(data) > 1 else data[0], text)
     else:
-        rows = [] if settings.as_json else [status.row(each, state) for each, state in found]
-        data = [{**status.summary(each, state), **({"troubles": wrong} if wrong else {})} for each, state in found]
+        rows = [] if settings.as_json else [status.row(each, state, living) for each, state in found]
+        data = [
+            {**status.summary(each, living, state), **({"troubles": wrong} if wrong else {})} for each, state in found
+        ]
         pages = [f"look at {page}" for each, state in found if (page := status.review_page(each, state))]
         settings.emit(data, "\n".join([status.table(status.JOB_COLUMNS, rows), *pages, *wrong]))
 
@@ -69,18 +78,29 @@ def explain_command(settings: Settings, name: str) -> None:
     spool = Spool.open(settings.spool_root())
     job = spool.job(job_name)
     state = job.state()
+    around = _around(settings, spool)
     if wanted is None:
-        lines = explain_job(job, state)
-        if spool.paused and not state.terminal:
-            lines = ["the whole spool is paused; waterz-spool resume"]
+        lines = explain_job(job, state, around)
     else:
         task = next((task for task in state.tasks if task.task == wanted), None)
         if task is None:
             raise UsageError(f"the job has no task {wanted}", where=job.id, todo="waterz-spool status --segments")
-        lines = explain_task(job, state, task)
+        lines = explain_task(job, state, task, around)
     if not state.terminal:
         lines = [*lines, *_troubles(settings)]
     settings.emit({"job": job.id, "lines": lines}, "\n".join(lines))
+
+
+def _around(settings: Settings, spool: Spool) -> Around:
+    from waterz_spool.launch.presence import workers_coming
+    from waterz_spool.report.explain import Around
+    from waterz_spool.report.living import Living
+
+    return Around(
+        Living(spool),
+        queued=lambda: workers_coming(spool, settings.config().slurm),
+        private=spool.root == private_spool().absolute(),
+    )
 
 
 @click.command("logs")

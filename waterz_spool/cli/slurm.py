@@ -8,7 +8,8 @@ import click
 
 from waterz_spool.cli.context import Settings, shared_options
 from waterz_spool.cli.sbatch import SbatchCommand, sbatch_arguments
-from waterz_spool.report.status import clock, table
+from waterz_spool.report.status import table
+from waterz_spool.report.words import clock
 
 if TYPE_CHECKING:
     from waterz_spool.launch.slurm import Array, Order

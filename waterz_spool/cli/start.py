@@ -182,6 +182,7 @@ def _run_one(
     from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers, visible_gpus
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
+    from waterz_spool.report.living import Living
     from waterz_spool.report.status import summary
     from waterz_spool.stages.request import output_path
 
@@ -210,7 +211,7 @@ def _run_one(
         done = _done(job)
         with _interruptible():
             run_local(job, workers, Progress(terminal=on_terminal()))
-        printed = summary(job), f"{result_path(job)}"
+        printed = summary(job, Living(spool)), f"{result_path(job)}"
     except Interrupted as stop:
         if requeue:
             _come_back(stop, useful=_done(job) > done)
@@ -271,6 +272,7 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
     from waterz_spool.launch.ingest import as_file
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
+    from waterz_spool.report.living import Living
     from waterz_spool.report.status import summary
 
     config, order = _config(settings, given), _order(given)
@@ -278,7 +280,7 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
     spool = open_or_create(settings.spool_root(), config)
     files = (as_file(video, order, spool, config, progress=Progress(terminal=on_terminal())) for video in videos)
     jobs = [submit(spool, path, each, config, base=Path.cwd()) for path, each in files]
-    settings.emit_each([(summary(job), job.id) for job in jobs])
+    settings.emit_each([(summary(job, Living(spool)), job.id) for job in jobs])
     watch = _launch(settings, spool, config, workers, [job.id for job in jobs]) if workers else None
     if wait:
         with _interruptible():

@@ -20,6 +20,7 @@ from waterz_spool.errors import (
 )
 from waterz_spool.launch.local import LocalWorkers
 from waterz_spool.launch.notices import Notices
+from waterz_spool.report.living import Living
 from waterz_spool.report.status import one_line, passed_text
 from waterz_spool.spool import Job, JobState, storage_error
 from waterz_spool.stages.finalize import publish
@@ -44,7 +45,7 @@ class Progress:
 
     def show(self, job: Job, state: JobState) -> None:
         """Print the state when it is time to."""
-        self.tell(lambda elapsed_s: one_line(job, state, elapsed_s=elapsed_s))
+        self.tell(lambda elapsed_s: one_line(job, state, Living.around(job), elapsed_s=elapsed_s))
 
     def tell(self, text: Callable[[float], str]) -> None:
         """Print what a function makes of the seconds so far, when it is time to."""

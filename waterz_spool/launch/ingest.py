@@ -31,7 +31,7 @@ from waterz_spool.errors import InputError, TryAgainError, printable
 from waterz_spool.launch.follow import Progress
 from waterz_spool.launch.submit import Order, exists_already
 from waterz_spool.launch.web import Answer, BrokenError, RangeError, Url, answer_of, shown
-from waterz_spool.report.status import clock
+from waterz_spool.report.words import clock
 from waterz_spool.spool import Spool
 from waterz_spool.stages.request import output_path
 

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 
 from waterz_spool.config import SlurmConfig
 from waterz_spool.errors import JobFailedError
-from waterz_spool.launch.scommand import SlurmError
+from waterz_spool.launch.scommand import SlurmError, find
 from waterz_spool.launch.slurm import queued
+from waterz_spool.report.words import are, count
 from waterz_spool.spool import Job, Spool
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 30.0
 _LOOKS = 2
+_ASK_S = 5.0
+
+
+def workers_coming(spool: Spool, slurm: SlurmConfig) -> list[str]:
+    """Slurm workers of a spool that are on their way, one line for each reason; none where there is no Slurm."""
+    try:
+        find("squeue")
+    except SlurmError:
+        return []
+    try:
+        tasks = queued(spool, slurm, timeout_s=_ASK_S)
+    except SlurmError as error:
+        return [f"whether Slurm workers are queued is not known: {error.what}"]
+    reasons = Counter(task.reason for task in tasks if task.state != "RUNNING")
+    lines = [f"{count(n, 'Slurm worker')} {are(n)} queued ({reason})" for reason, n in sorted(reasons.items())]
+    started = sum(task.state == "RUNNING" for task in tasks)
+    return lines + ([f"{count(started, 'Slurm worker')} started, not at work yet"] if started else [])
 
 
 class WorkersLeft:

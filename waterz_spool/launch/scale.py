@@ -17,7 +17,7 @@ from waterz_spool.config import SlurmConfig
 from waterz_spool.errors import UsageError, WaterzError
 from waterz_spool.launch import slurm
 from waterz_spool.launch.slurm import Order, Queued
-from waterz_spool.launch.walltime import measured_s
+from waterz_spool.report.pace import pace
 from waterz_spool.spool import JobState, Spool
 from waterz_spool.stages.request import parse_time
 
@@ -174,7 +174,8 @@ def backlog_of(spool: Spool, segment_s: float) -> Backlog:
         if state.paused or state.state in ("failed", "cancelled") or (state.state == "done" and state.published):
             continue
         left = state.counts.get("ready", 0) + state.counts.get("waiting", 0) + state.counts.get("running", 0)
-        seconds = measured_s(job, state) or segment_s
+        measured = pace(job, state)
+        seconds = measured.segment_s if measured else segment_s
         total += Backlog(left, left * seconds, _singles(state))
     return total
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from waterz_spool import __version__
 from waterz_spool.errors import UsageError
 from waterz_spool.launch.allocation import Allocation
-from waterz_spool.launch.walltime import Pace, Walltime
+from waterz_spool.launch.walltime import Paces, Walltime
+from waterz_spool.report.living import pid_space
 from waterz_spool.spool import PREP, Job, Session, Spool, Task
 from waterz_spool.stages.finalize import names_code
 from waterz_spool.stages.tasklog import LogFile
@@ -61,7 +62,7 @@ class Shift:
             accept=self._accept(walltime),
             host=(place.node or None) if place else None,
             slurm=place.label if place else "",
-            info={"version": __version__, **(place.info if place else {})},
+            info={"version": __version__, **self._service(), **(place.info if place else {})},
             serve_group=self._serve_group,
         )
         self._owners = session.owners
@@ -70,6 +71,11 @@ class Shift:
             self._greet(session)
             self._worker = Worker(session, stop, limits, threads=threads)
             self._worker.run()
+
+    def _service(self) -> dict[str, object]:
+        """Whom this worker serves, for those who ask why nobody takes their job."""
+        jobs = {"jobs": list(self._jobs)} if self._jobs else {}
+        return {"pids": pid_space(), **jobs, **({"serve_group": True} if self._serve_group else {})}
 
     def come_back(self, number: int | None) -> bool:
         """Be queued again by Slurm, when that makes sense; everything is handed back by now."""
@@ -97,7 +103,7 @@ class Shift:
     def _walltime(self, stop: StopFlag) -> Walltime | None:
         if self._left_s is None:
             return None
-        return Walltime(self._left_s, Pace().seconds, when_late=lambda: self._leave_late(stop))
+        return Walltime(self._left_s, Paces().seconds, when_late=lambda: self._leave_late(stop))
 
     def _leave_late(self, stop: StopFlag) -> None:
         """A run that got something done makes room for the next, which has the whole time again."""

@@ -158,15 +158,15 @@ def script(order: Order, count: int) -> str:
     return f"# {shlex.join(['sbatch', *order.arguments, 'FILE'])}\n{text}"
 
 
-def queued(spool: Spool, slurm: SlurmConfig) -> list[Queued]:
-    """This user's array tasks for this spool that are pending or running, by one squeue.
+def queued(spool: Spool, slurm: SlurmConfig, *, timeout_s: float = 30.0) -> list[Queued]:
+    """This user's array tasks for this spool that are pending or running, by one squeue of at most ``timeout_s``.
 
     Raises:
         SlurmError: Slurm does not answer: then nothing is known.
     """
     folder = folder_of(spool, slurm)
     ids = {path.name.partition("_")[0] for path in folder.glob("*_submission.sh")} if folder.is_dir() else set()
-    lines = ask("squeue", "-h", "--me", "-r", "-o", "%F|%K|%T|%N|%L|%j|%r").splitlines()
+    lines = ask("squeue", "-h", "--me", "-r", "-o", "%F|%K|%T|%N|%L|%j|%r", timeout_s=timeout_s).splitlines()
     rows = [line.split("|", 6) for line in lines if line.count("|") >= 6]
     return [
         Queued(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from statistics import median
 
-from waterz_spool.spool import Job, JobState, Task
+from waterz_spool.report.pace import pace
+from waterz_spool.report.words import task_name
+from waterz_spool.spool import Job, Task
 
 log = logging.getLogger(__name__)
 
@@ -19,33 +20,25 @@ FACTOR = 1.3
 """Segments differ: one may take so much longer than the median."""
 MARGIN_S = 60.0
 _MARGIN_SHARE = 0.1
-_SAMPLE = 16
 _FRESH_S = 10.0
 
 
-class Pace:
-    """How long a job's segments take, from the newest that are done; looked up at most every ten seconds."""
+class Paces:
+    """How long jobs' segments take; looked up at most every ten seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[str, tuple[float, float | None]] = {}
 
     def seconds(self, job: Job) -> float | None:
-        """Median seconds of a segment; None before the first is done."""
+        """Seconds from claim to outcome, or from outcome to outcome where that is more; None before the first."""
         now = self._clock()
         asked, known = self._known.get(job.id, (float("-inf"), None))
         if now - asked >= _FRESH_S:
-            known = measured_s(job, job.state())
+            found = pace(job, job.state())
+            known = max(found.work_s, found.segment_s) if found else None
             self._known[job.id] = now, known
         return known
-
-
-def measured_s(job: Job, state: JobState) -> float | None:
-    """Median seconds that the newest finished segments took, claim to outcome; None without any."""
-    done = [task for task in state.tasks if task.kind == "done" and isinstance(task.task, int)]
-    ends = [job.log.end(task.task, task.attempt) for task in done[-_SAMPLE:]]
-    seconds = [end.seconds for end in ends if end is not None and end.seconds > 0]
-    return median(seconds) if seconds else None
 
 
 class Walltime:
@@ -82,6 +75,7 @@ class Walltime:
         needed_s = FACTOR * ((self._pace(job) if isinstance(task, int) else None) or 0.0)
         if needed_s <= self.left_s:
             return True
-        log.info("attempt %d of %s needs about %.0f s, %.0f s are left", attempt, task, needed_s, max(0, self.left_s))
+        left_s = max(0, self.left_s)
+        log.info("attempt %d of %s needs about %.0f s, %.0f s are left", attempt, task_name(task), needed_s, left_s)
         self._when_late()
         return False

@@ -1,18 +1,39 @@
-"""Why a job or a segment does not move, in words."""
+"""Why a job or a segment does not move, in words: every answer from records, heartbeats and the scheduler's queue."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from waterz_spool.errors import printable
-from waterz_spool.report.status import clock, passed_text, review_page, speed, worker_name
+from waterz_spool.report.living import Alive, Living, standing, worker_name
+from waterz_spool.report.status import passed_text, review_page, speed
+from waterz_spool.report.words import are, clock, count, task_name
 from waterz_spool.spool import Job, JobState, TaskState
 
 _SAMPLE = 50
+_SHOWN = 5
+_NAMES = 3
 
 
-def explain_job(job: Job, state: JobState) -> list[str]:
+@dataclass(frozen=True)
+class Around:
+    """What is known beside a job's own records.
+
+    Attributes:
+        living: The spool's workers.
+        queued: Asks the scheduler for workers on their way, one line for each kind; called only when nobody works.
+        private: Whether only `run` works in this spool.
+    """
+
+    living: Living
+    queued: Callable[[], list[str]] = list
+    private: bool = False
+
+
+def explain_job(job: Job, state: JobState, around: Around) -> list[str]:
     """Lines that say what a job waits for."""
     lines = {
         "done": ["finished, the result is published"] if state.published else _unpublished(job),
@@ -21,8 +42,10 @@ def explain_job(job: Job, state: JobState) -> list[str]:
     }.get(state.state, [])
     if state.state == "failed":
         lines = [f"failed; waterz-spool retry {job.id} grants another round"]
-        lines += [_reason(task, attempt, kind, why) for task, attempt, kind, why in _reasons(state)]
-    return [*(lines or _moving(job, state)), *filter(None, [passed_text(state.passed)])]
+        lines += [_reason(r.task, r.attempt, r.kind, r.why) for r in state.reasons]
+    elif not lines and around.living.paused:
+        lines = ["the whole spool is paused; waterz-spool resume"]
+    return [*(lines or _moving(job, state, around)), *filter(None, [passed_text(state.passed)])]
 
 
 def _unpublished(job: Job) -> list[str]:
@@ -37,29 +60,71 @@ def _look_first(job: Job, state: JobState) -> list[str]:
     return [f"waits until somebody has looked at {page}"] if page else []
 
 
-def _reasons(state: JobState) -> list[tuple[str, int, str, str]]:
-    return [(str(r.task), r.attempt, r.kind, r.why) for r in state.reasons]
+def _reason(task: int | str, attempt: int, kind: str, why: str) -> str:
+    return f"{task_name(task)} attempt {attempt} {kind}: {printable(why.replace(chr(10), ';'))}"
 
 
-def _reason(task: str, attempt: int, kind: str, why: str) -> str:
-    return f"{task} attempt {attempt} {kind}: {printable(why.replace(chr(10), ';'))}"
+def _moving(job: Job, state: JobState, around: Around) -> list[str]:
+    """What a job does that is neither ended nor paused."""
+    ready = [task for task in state.tasks if task.kind == "ready"]
+    held = around.living.holders(job, state)
+    if held or around.living.at_work(job, state):
+        eta_s = speed(job, state, around.living).eta_s
+        after = f"; ETA {clock(eta_s)}" if eta_s is not None else ""
+        first = [f"working: {len(held)} running, {len(ready)} ready{after}"]
+    else:
+        first = _nobody(job, state, around)
+    return [*first, *_given_up(job, state, around), *_failures(job, ready, around), *_handed_back(job, ready)]
 
 
-def _moving(job: Job, state: JobState) -> list[str]:
-    running = [task for task in state.tasks if task.kind == "running"]
-    ready = sum(task.kind == "ready" for task in state.tasks)
-    if running:
-        found = speed(job, state)
-        after = f"; ETA {clock(found.eta_s)}" if found.eta_s is not None else ""
-        return [f"working: {len(running)} running, {ready} ready{after}"]
-    if ready:
-        return [
-            f"waiting for a worker: {ready} tasks are ready and nobody works",
-            "start one: waterz-spool worker --drain, on any machine that mounts the spool",
-            *_whose(job),
-            *_handed_back(job, state),
-        ]
-    return ["waiting: nothing is ready yet"]
+def _nobody(job: Job, state: JobState, around: Around) -> list[str]:
+    """Why nothing of a job is in anybody's hand, and what to do about it."""
+    left = count(sum(task.kind in ("ready", "running") for task in state.tasks), "task")
+    takers = around.living.takers(job, state)
+    if takers:
+        return [f"waiting: {left} left, {_takers(takers)}"]
+    if standing(job, state, around.living) == "stopped":
+        done, all_ = state.counts.get("done", 0), state.segments
+        kept = f"; {done} of {count(all_, 'segment')} {are(done)} kept" if all_ else ""
+    else:
+        kept = ""
+    word = "stopped" if kept and around.private else "waiting"
+    if lines := around.queued():
+        return [f"waiting: {left} left{kept}", *lines]
+    if around.private:
+        return [f"{word}: nobody works{kept}", "run the same command again; it goes on from there"]
+    return [
+        f"waiting for a worker: {left} left and nobody works{kept}",
+        *_others(around.living.everybody),
+        "start one: waterz-spool worker --drain, on any machine that mounts the spool",
+        *_whose(job),
+    ]
+
+
+def _takers(takers: list[Alive]) -> str:
+    """What those do that could take a task."""
+    busy = [alive for alive in takers if alive.beat.job]
+    if len(busy) == len(takers):
+        all_ = "the one worker is busy" if len(busy) == 1 else f"all {len(busy)} workers are busy"
+        others = sorted({alive.beat.job for alive in busy})
+        return f"{all_} with {', '.join(map(printable, others[:_NAMES]))}"
+    idle = [alive for alive in takers if not alive.beat.job]
+    verb = "looks" if len(idle) == 1 else "look"
+    return f"{count(len(idle), 'worker')} ({_names(idle)}) {verb} for work"
+
+
+def _names(workers: list[Alive]) -> str:
+    names = sorted({printable(alive.name) for alive in workers})
+    return ", ".join(names[:_NAMES]) + (", .." if len(names) > _NAMES else "")
+
+
+def _others(everybody: tuple[Alive, ...]) -> list[str]:
+    """Workers that live and cannot take it."""
+    if not everybody:
+        return []
+    verb = "lives but takes" if len(everybody) == 1 else "live but take"
+    workers = count(len(everybody), "worker")
+    return [f"{workers} ({_names(list(everybody))}) {verb} other jobs, stages or users only"]
 
 
 def _whose(job: Job) -> list[str]:
@@ -70,38 +135,100 @@ def _whose(job: Job) -> list[str]:
     return []
 
 
-def _handed_back(job: Job, state: JobState) -> list[str]:
+def _given_up(job: Job, state: JobState, around: Around) -> list[str]:
+    """Claims of workers that show no sign of life."""
+    running = [task for task in state.tasks if task.kind == "running"][:_SAMPLE]
+    lost = len(running) - len(around.living.holders(job, state)) if len(running) < _SAMPLE else 0
+    if lost <= 0:
+        return []
+    lease_s = around.living.spool.settings.lease_s
+    who = "a worker that shows" if lost == 1 else "workers that show"
+    return [f"{count(lost, 'task')} held by {who} no sign of life; others take over within {lease_s:.0f} s or so"]
+
+
+def _failures(job: Job, ready: list[TaskState], around: Around) -> Iterator[str]:
+    """Tasks that failed and will be tried again."""
+    for task in [task for task in ready if task.failed][:_SHOWN]:
+        yield f"{task_name(task.task)} {_failed(job, task, around)}"
+
+
+def _failed(job: Job, task: TaskState, around: Around) -> str:
+    """How often a task failed, why, and when it is tried again."""
+    ends = [end for k in range(1, task.attempt + 1) if (end := job.log.end(task.task, k)) and end.kind == "failed"]
+    why = f" ({printable(ends[-1].why.splitlines()[0])[:200]})" if ends and ends[-1].why else ""
+    most = job.snapshot().may_fail(task.task)
+    return f"failed {task.failed} of {count(most, 'time')}{why}, {_next_try(job, task, around)}"
+
+
+def _next_try(job: Job, task: TaskState, around: Around) -> str:
+    name = f"{job.id}/{task.task}"
+    due = [max(0.0, a.beat.next_s - a.age_s) for a in around.living.everybody if a.beat.next == name]
+    if due:
+        return f"next try in {min(due):.0f} s"
+    return "tried again when a worker takes it"
+
+
+def _handed_back(job: Job, ready: list[TaskState]) -> list[str]:
     """Why the tasks that are ready again were handed back, each reason once."""
-    ends = [job.log.end(task.task, task.attempt) for task in state.tasks if task.kind == "ready" and task.released]
+    ends = [job.log.end(task.task, task.attempt) for task in ready if task.released]
     reasons = {printable(end.why) for end in ends[:_SAMPLE] if end is not None and end.kind == "released" and end.why}
-    return [f"handed back before: {reason}" for reason in sorted(reasons)]
+    return [
+        "handed back before, for want of room to say why" if reason == _NO_ROOM else f"handed back before: {reason}"
+        for reason in sorted(reasons)
+    ]
 
 
-def explain_task(job: Job, state: JobState, task: TaskState) -> list[str]:
+_NO_ROOM = "handed back"  # written beforehand, for the time when nothing can be written
+
+
+def explain_task(job: Job, state: JobState, task: TaskState, around: Around) -> list[str]:
     """Lines that say what one task waits for, and what happened to it."""
-    lines = [_where(job, state, task)]
+    lines = _where(job, state, task, around)
     for attempt in range(1, task.attempt + 1):
         end = job.log.end(task.task, attempt)
         if end is not None and end.kind != "done":
-            lines.append(_reason(str(task.task), attempt, end.kind, f"{end.why} ({end.host})"))
+            lines.append(_reason(task.task, attempt, end.kind, f"{end.why} ({end.host})"))
     return lines
 
 
-def _where(job: Job, state: JobState, task: TaskState) -> str:
+def _where(job: Job, state: JobState, task: TaskState, around: Around) -> list[str]:
     if task.kind == "running":
-        owner = job.log.owner(task.task, task.attempt)
-        return f"running: attempt {task.attempt}" + (
-            f" on {printable(worker_name(owner.host, owner.slurm))}, pid {owner.pid}" if owner else ""
-        )
+        return [_held(job, task, around)]
     if task.kind == "ready":
-        busy = sum(other.kind == "running" for other in state.tasks)
-        return f"waiting: all {busy} workers are busy" if busy else "waiting: no worker runs"
-    if task.kind == "waiting":
-        return (
-            "waiting: prepare has not written its inputs" if isinstance(task.task, int) else "waiting for the segments"
-        )
+        return _open(job, state, task, around)
     if task.kind == "dead":
-        return f"given up; waterz-spool retry {job.id}/{task.task} grants another round"
+        return [
+            f"given up; waterz-spool retry {job.id}/{task.task} grants another round",
+            f"waterz-spool logs {job.id}/{task.task} tells more",
+        ]
+    if task.kind == "waiting":
+        inputs = isinstance(task.task, int)
+        return ["waiting: prepare has not written its inputs" if inputs else "waiting for the segments"]
     if task.task in state.passed:
-        return f"passed through in attempt {task.attempt}: it could not be restored and still shows the overlay"
-    return f"done in attempt {task.attempt}"
+        return [f"passed through in attempt {task.attempt}: it could not be restored and still shows the overlay"]
+    return [f"done in attempt {task.attempt}"]
+
+
+def _open(job: Job, state: JobState, task: TaskState, around: Around) -> list[str]:
+    """Why nobody has taken a task that is ready."""
+    if around.living.paused or state.paused:
+        return ["waiting: paused"]
+    failed = [_failed(job, task, around)] if task.failed else []
+    if held := around.living.holders(job, state):
+        return [*failed, f"waiting: {_busy(len(held))}"]
+    return [*failed, *_nobody(job, state, around)]
+
+
+def _busy(workers: int) -> str:
+    return "the one worker of this job is busy" if workers == 1 else f"all {workers} workers of this job are busy"
+
+
+def _held(job: Job, task: TaskState, around: Around) -> str:
+    owner = job.log.owner(task.task, task.attempt)
+    if owner is None:
+        return f"running: attempt {task.attempt}"
+    slurm = owner.slurm.rpartition("/")[2].rpartition(".")[0]
+    who = f"attempt {task.attempt} on {printable(worker_name(owner.host, slurm))}, pid {owner.pid}"
+    if not around.living.lives(owner.w):
+        return f"held: {who}, which shows no sign of life; others take over when its lease is over"
+    return f"running: {who}, {around.living.fraction(owner.w, job, task):.0%} done"

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import msgspec
 
 from waterz_spool.errors import printable
 from waterz_spool.records import Confidence, SegmentResult
+from waterz_spool.report.living import Living, standing, worker_name
+from waterz_spool.report.pace import pace, segment_result
+from waterz_spool.report.words import clock
 from waterz_spool.spool import Job, JobState, TaskState
 
-_SAMPLE = 16
-"""Outcomes read to learn the speed; a status must not open a file per segment."""
-
-
-_OWNERS = 64
 _PASSED_SHOWN = 20
-
-
-def worker_name(host: str, slurm: str) -> str:
-    """A worker as status shows it: its node, and its Slurm job or array task if it is one."""
-    job = slurm.rpartition("/")[2].rpartition(".")[0]
-    return f"{host}:{job}" if job else host
 
 
 class Speed(msgspec.Struct, frozen=True):
@@ -35,42 +26,23 @@ class Speed(msgspec.Struct, frozen=True):
     workers: tuple[str, ...]
 
 
-def clock(seconds: float | None) -> str:
-    """Seconds as hours:minutes:seconds; a dash when unknown."""
-    if seconds is None:
-        return "-"
-    whole = max(0, round(seconds))
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+def speed(job: Job, state: JobState, living: Living) -> Speed:
+    """Speed, time left and hosts at work; what running segments have done already counts."""
+    held = living.holders(job, state)
+    owners = [owner for task in held if (owner := job.log.owner(task.task, task.attempt))]
+    hosts = tuple(worker_name(owner.host, _slurm_job(owner.slurm)) for owner in owners)
+    found = pace(job, state)
+    if found is None or not held or state.segments is None:
+        return Speed(0.0, None, hosts)
+    begun = sum(living.fraction(owner.w, job, task) for owner, task in zip(owners, held, strict=False))
+    left = state.segments - state.counts.get("done", 0) - begun
+    workers = sum(task.kind == "running" for task in state.tasks)
+    return Speed(found.frames / found.segment_s * workers, max(0.0, left) * found.segment_s / workers, hosts)
 
 
-def speed(job: Job, state: JobState) -> Speed:
-    """Speed, time left and hosts at work, from a sample of outcomes."""
-    running = [task for task in state.tasks if task.kind == "running"]
-    owners = [owner for task in running[:_OWNERS] if (owner := job.log.owner(task.task, task.attempt))]
-    hosts = [worker_name(owner.host, owner.slurm) for owner in owners]
-    results = _sample(job, state)
-    if not results or not running or state.segments is None:
-        return Speed(0.0, None, tuple(hosts))
-    seconds = max(1e-3, median(result.seconds for result in results))
-    frames = median(result.frames for result in results)
-    left = state.segments - state.counts.get("done", 0)
-    return Speed(frames / seconds * len(running), left * seconds / len(running), tuple(hosts))
-
-
-def _sample(job: Job, state: JobState) -> list[SegmentResult]:
-    done = [task for task in state.tasks if task.kind == "done" and isinstance(task.task, int)]
-    return [result for task in done[-_SAMPLE:] if (result := segment_result(job, task))]
-
-
-def segment_result(job: Job, task: TaskState) -> SegmentResult | None:
-    """What the worker of a finished segment reported."""
-    end = job.log.end(task.task, task.attempt)
-    if end is None:
-        return None
-    try:
-        return msgspec.json.decode(end.info, type=SegmentResult)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
+def _slurm_job(label: str) -> str:
+    """The job or array task in ``cluster/job.restarts``."""
+    return label.rpartition("/")[2].rpartition(".")[0]
 
 
 def counts_text(state: JobState) -> str:
@@ -83,19 +55,14 @@ def counts_text(state: JobState) -> str:
     return "  ".join(parts) or "-"
 
 
-def row(job: Job, state: JobState) -> tuple[str, ...]:
+def row(job: Job, state: JobState, living: Living) -> tuple[str, ...]:
     """One line of the table of jobs: id, state, segments, frames per second, time left, workers."""
-    found = speed(job, state)
+    found = speed(job, state, living)
     fps = f"{found.fps:.1f}" if found.fps else "-"
     names = sorted(set(found.workers))
     workers = f"{len(found.workers)} ({', '.join(names[:3])}{', ..' if len(names) > 3 else ''})" if names else "-"
     passed = f" ({len(state.passed)} passed through)" if state.passed else ""
-    return job.id, state_text(state) + passed, counts_text(state), fps, clock(found.eta_s), workers
-
-
-def state_text(state: JobState) -> str:
-    """The state, and whether the result lies where it was asked for."""
-    return "publishing" if state.state == "done" and not state.published else state.state
+    return job.id, standing(job, state, living) + passed, counts_text(state), fps, clock(found.eta_s), workers
 
 
 def passed_text(passed: tuple[int, ...]) -> str:
@@ -113,11 +80,11 @@ def review_page(job: Job, state: JobState) -> Path | None:
     return page if state.state == "paused" and page.exists() else None
 
 
-def one_line(job: Job, state: JobState, *, elapsed_s: float) -> str:
+def one_line(job: Job, state: JobState, living: Living, *, elapsed_s: float) -> str:
     """Progress of one job for a log or a redrawn line."""
-    found = speed(job, state)
+    found = speed(job, state, living)
     done, all_ = state.counts.get("done", 0), state.segments
-    head = f"{job.id}  {state_text(state)}"
+    head = f"{job.id}  {standing(job, state, living)}"
     if all_ is None:
         return f"{head}  {clock(elapsed_s)}"
     rate = f"  {found.fps:.1f} frames/s  ETA {clock(found.eta_s)}" if found.fps else ""
@@ -132,7 +99,11 @@ def segment_rows(job: Job, state: JobState) -> list[tuple[str, ...]]:
     """One line per task; reads every outcome."""
     rows = []
     for task in state.tasks:
-        result = segment_result(job, task) if task.kind == "done" and isinstance(task.task, int) else None
+        result = (
+            segment_result(job.log.end(task.task, task.attempt))
+            if task.kind == "done" and isinstance(task.task, int)
+            else None
+        )
         rows.append(
             (
                 str(task.task),
@@ -176,7 +147,7 @@ def _worker(job: Job, task: TaskState) -> dict[str, str] | None:
     return {"task": str(task.task), "host": owner.host, "slurm": owner.slurm} if owner else None
 
 
-def summary(job: Job, state: JobState | None = None) -> dict[str, Any]:
+def summary(job: Job, living: Living, state: JobState | None = None) -> dict[str, Any]:
     """A job as plain data for --json; its state may be known already (a listing of a long job takes time)."""
     state = state or job.state()
     record = job.published() if state.published else None
@@ -184,7 +155,7 @@ def summary(job: Job, state: JobState | None = None) -> dict[str, Any]:
     data: dict[str, Any] = {
         "job": job.id,
         "name": job.name,
-        "state": state_text(state),
+        "state": standing(job, state, living),
         "segments": state.segments,
         "counts": state.counts,
         "output": record.path if record else None,

@@ -6,22 +6,20 @@ cannot say so, but then the disk shows it here, too.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from waterz_spool.errors import printable
-from waterz_spool.report.status import clock
-from waterz_spool.spool import DamagedRecordError, Spool
+from waterz_spool.report.living import Living
+from waterz_spool.report.words import clock
+from waterz_spool.spool import Spool
 
 _BELIEVED_S = 600.0
 _HOSTS_SHOWN = 4
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _WORDS = {  # what it is, and what to do
     "ENOSPC": ("no space left", "free space"),
@@ -71,23 +69,12 @@ def _shown_by_disk(root: Path) -> dict[str, tuple[str, str]]:
 def _said_by_workers(spool: Spool) -> dict[str, tuple[float, list[str]]]:
     """By the name of the error: for how long, and on which hosts."""
     found: dict[str, tuple[float, list[str]]] = {}
+    living = Living(spool)
     for wid, beat in spool.complaints():
-        if _lives(spool, wid):
+        if living.age_s(wid) < max(_BELIEVED_S, 10 * spool.settings.lease_s):
             lasted_s, hosts = found.get(beat.trouble, (0.0, []))
             found[beat.trouble] = (max(lasted_s, beat.trouble_s), [*hosts, beat.host])
     return found
-
-
-def _lives(spool: Spool, wid: str) -> bool:
-    """Whether a worker's last heartbeat is worth showing."""
-    with contextlib.suppress(OSError, DamagedRecordError):
-        record = spool.worker(wid)
-        here = record is not None and _BOOT_ID.exists() and record.boot == _BOOT_ID.read_text().strip()
-        if here and record is not None and not Path(f"/proc/{record.pid}").exists():
-            return False
-        age_s = time.time() - spool.ops.facts(spool.layout.heartbeat(wid)).mtime_ns / 1e9
-        return age_s < max(_BELIEVED_S, 10 * spool.settings.lease_s)
-    return False
 
 
 def _line(name: str, root: Path, shown: dict[str, tuple[str, str]], lasted_s: float | None, hosts: list[str]) -> str:

@@ -116,9 +116,14 @@ class Candidates:
             self._open.pop()
             index += 1
 
+    def next_late(self) -> Candidate | None:
+        """The delayed candidate that is due first."""
+        return min(self._late, key=lambda candidate: candidate.not_before, default=None)
+
     def next_due_s(self, now: float) -> float | None:
         """When the first delayed candidate is due, in seconds from now."""
-        return min((candidate.not_before - now for candidate in self._late), default=None)
+        late = self.next_late()
+        return late.not_before - now if late else None
 
     def _not_before(self, job: Job, snapshot: Snapshot, task: Task, attempt: int, now: float) -> float:
         """Backoff from this observer's first sight of the open attempt; a fresh observer starts anew."""

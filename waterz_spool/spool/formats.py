@@ -207,6 +207,9 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     task: str = ""
     k: int = 0
     fraction: float = 0.0
+    step: str = ""  # what it does of the task: looking, cutting, restoring, encoding, joining, verifying
+    next: str = ""  # of an idle worker: the task, job/task, that it waits with after failures
+    next_s: float = 0.0  # in how long it tries that again
     trouble: str = ""  # name of the system's error that keeps the worker from its work, such as ENOSPC
     trouble_s: float = 0.0  # for how long, on the worker's own clock
     host: str = ""  # its own, while it has trouble: it may not have been able to write who it is

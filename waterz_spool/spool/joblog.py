@@ -57,6 +57,7 @@ class JobLog:
         self.tokens = tokens
         self._ends: dict[tuple[Task, int], EndRecord] = {}
         self._owners: dict[tuple[Task, int], Token] = {}
+        self._times: dict[tuple[Task, int], float] = {}
         self._commit: CommitRecord | None = None
         self._plan: PlanRecord | None = None
 
@@ -89,6 +90,14 @@ class JobLog:
                 return None
             self._ends[key] = end
         return self._ends[key]
+
+    def ended_at(self, task: Task, attempt: int) -> float | None:
+        """When an outcome was written, in seconds of the server's clock; None while it is not visible. Display only."""
+        key = (task, attempt)
+        if key not in self._times:
+            with contextlib.suppress(OSError):
+                self._times[key] = self.ops.look(self.layout.log / end_name(task, attempt)).mtime_s
+        return self._times.get(key)
 
     def owner(self, task: Task, attempt: int) -> Token | None:
         """Who claimed an attempt that is known to be claimed."""

@@ -27,7 +27,7 @@ from waterz_spool.spool.layout import SpoolLayout
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-_LINE_BYTES = 320
+_LINE_BYTES = 512
 _READS = 3
 _NO_HEARTBEAT = (*NO_FILE, errno.EFBIG)  # something else has its name
 _CONFIRM_S = 1.0  # a lock that can be had is looked at again after so long
@@ -80,6 +80,7 @@ class Heart:
         self._last = clock.monotonic()
         self._line = Beat(beat=0)
         self._since = 0.0
+        self._next_at = 0.0
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -97,6 +98,12 @@ class Heart:
             self._line = msgspec.structs.replace(self._line, trouble=trouble, host=host if trouble else "")
             self._since = since
 
+    def expect(self, task: str, at: float) -> None:
+        """Say which task this worker waits with after failures, and when by its clock it tries again; "" is none."""
+        with self._guard:
+            self._line = msgspec.structs.replace(self._line, next=task)
+            self._next_at = at
+
     def silent(self) -> bool:
         """Whether others may believe this worker dead."""
         return self._clock.monotonic() - self._last > self._limit_s
@@ -108,7 +115,10 @@ class Heart:
             self.epoch += 1
         with self._guard:
             lasted_s = round(before - self._since, 1) if self._line.trouble else 0.0
-            self._line = msgspec.structs.replace(self._line, beat=self._line.beat + 1, trouble_s=lasted_s)
+            next_s = round(max(0.0, self._next_at - before), 1) if self._line.next else 0.0
+            self._line = msgspec.structs.replace(
+                self._line, beat=self._line.beat + 1, trouble_s=lasted_s, next_s=next_s
+            )
             data = msgspec.json.encode(self._line).ljust(_LINE_BYTES - 1) + b"\n"
         try:
             if self._file is None:

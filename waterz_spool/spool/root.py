@@ -243,7 +243,7 @@ class Spool:
             if name.endswith(".hb"):
                 record = self.worker(name.removesuffix(".hb"))
                 if record is not None:
-                    found.append((record, self._beat(record.w)))
+                    found.append((record, self.beat(record.w)))
         return found
 
     def complaints(self) -> list[tuple[str, Beat]]:
@@ -253,7 +253,7 @@ class Spool:
             wid, _, ending = name.partition(".")
             if ending == "hb" and WORKER_ID.fullmatch(wid):
                 with contextlib.suppress(DamagedRecordError):  # read while it was written, or not ours
-                    beat = self._beat(wid)
+                    beat = self.beat(wid)
                     if beat is not None and beat.trouble:
                         found.append((wid, beat))
         return found
@@ -264,7 +264,8 @@ class Spool:
         data = read_settled(self.ops, path)
         return None if data is None else decode(data, WorkerRecord, path)
 
-    def _beat(self, wid: str) -> Beat | None:
+    def beat(self, wid: str) -> Beat | None:
+        """A worker's last heartbeat; None when it left cleanly or never had one."""
         data = read_settled(self.ops, self.layout.heartbeat(wid))
         return decode(data, Beat, self.layout.heartbeat(wid)) if data else None
 

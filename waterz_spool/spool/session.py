@@ -196,6 +196,8 @@ class Session:
             self._wait_longer()
         else:
             self._idle_s = 0.0
+        late = self._candidates.next_late() if claim is None else None
+        self.heart.expect(f"{late.job.id}/{late.task}" if late else "", late.not_before if late else 0.0)
         return claim
 
     @_alone

@@ -89,6 +89,10 @@ class Snapshot:
             return self._usual[type(task)]
         return allow(self._budget, label(task), self._grants, passes=self._passes and isinstance(task, int))
 
+    def may_fail(self, task: Task) -> int:
+        """How often a task may fail in all, grants included."""
+        return self._allowance(task).budget.failed
+
     def passing(self, task: Task, attempt: int) -> bool:
         """Whether this attempt is one that lets the source's pixels through: earlier ones spent the budget."""
         if not self._passes or isinstance(task, str):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from waterz_spool import restore
 from waterz_spool.errors import WaterzError
+from waterz_spool.report.words import task_name
 from waterz_spool.restore import Restorer, Stop
 from waterz_spool.spool import Claim, Session
 from waterz_spool.stages.failing import Failing
@@ -141,7 +142,8 @@ class Worker:
                 self._failing.settle(claim, error)
 
     def _stage(self, claim: Claim) -> None:
-        log.info("attempt %d of %s of job %s by %s", claim.attempt, claim.task, claim.job.id, self.session.title)
+        what, job_id = task_name(claim.task), claim.job.id
+        log.info("attempt %d of %s of job %s by %s", claim.attempt, what, job_id, self.session.title)
         check = self._check(claim)
         if claim.task == "prep":
             from waterz_spool.stages.prepare import prepare
