@@ -26,6 +26,7 @@ from waterz_spool.restore import Stop
 from waterz_spool.spool import Claim
 from waterz_spool.stages.asked import encode_settings
 from waterz_spool.stages.candidates import candidates_of
+from waterz_spool.stages.candidates import displayed
 from waterz_spool.stages.detectors import detector_of, find
 from waterz_spool.stages.inputs import Engine, publish_segments
 from waterz_spool.stages.overlays import (
@@ -75,7 +76,8 @@ def prepare(claim: Claim, check: Check) -> bytes:
         known = job.put_plan(msgspec.json.encode(plan), len(plan.segments))
         log.info("plan: %d frames, %d segments, %d tracks", plan.frame_count, len(plan.segments), len(plan.tracks))
         for track in plan.tracks:
-            log.info("overlay in frames %d to %d, box %s", track.start, track.stop - 1, track.box)
+            place = ",".join(map(str, displayed(track.box, info)))
+            log.info("overlay in frames %d to %d at %s", track.start, track.stop - 1, place)
         if review:
             raise Stop(f"waits for review: look at {review}, then waterz-spool resume {job.id}")
     decided = plan_of(known, job.id)
