@@ -25,8 +25,7 @@ from waterz_spool.records import OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Stop
 from waterz_spool.spool import Claim
 from waterz_spool.stages.asked import encode_settings
-from waterz_spool.stages.candidates import candidates_of
-from waterz_spool.stages.candidates import displayed
+from waterz_spool.stages.candidates import candidates_of, displayed
 from waterz_spool.stages.detectors import detector_of, find
 from waterz_spool.stages.inputs import Engine, publish_segments
 from waterz_spool.stages.overlays import (
