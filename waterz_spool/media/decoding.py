@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
 from waterz_spool.media.source import expected_packets, has_places, open_source, read_packets
+from waterz_spool.media.steadiness import Steadiness
 from waterz_spool.records import VideoInfo
 
 MAX_FRAMES = 5_000_000
@@ -118,7 +119,7 @@ def _decode_through(
         stream = _stream(container, info, threads)
         packets = _Packets(container, stream)
         places = packets.places if info.counted_pts and has_places(container) else None
-        for frame in _checked(_pictures(packets, path), info, path, places):
+        for frame in _checked(_pictures(packets, path), info, Steadiness(info, path, stream), path, places):
             count += 1
             if frame.index >= start:
                 if known is not None and frame.index - start < len(known):
@@ -138,7 +139,7 @@ def _decode_near(path: Path, info: VideoInfo, known: Sequence[int], *, start: in
     with open_source(path) as container:
         stream = _stream(container, info, threads)
         _seek_before(container, stream, known[0])
-        done = 0
+        done, steady = 0, Steadiness(info, path, stream)
         for picture in _pictures(_Packets(container, stream, skip_to_key=True), path):
             if done == 0 and (picture.pts is None or picture.pts < known[0]):
                 continue
@@ -146,7 +147,7 @@ def _decode_near(path: Path, info: VideoInfo, known: Sequence[int], *, start: in
                 raise _MissedError
             frame = Frame(start + done, picture.pts, picture)
             _check_pts(frame, known[done], path)
-            _check_picture(picture, info, frame.index, path)
+            steady.check(picture, frame.index, frame.pts)
             yield frame
             done += 1
             if done == len(known):
@@ -233,7 +234,7 @@ def _pictures(packets: _Packets, path: Path) -> Iterator[av.VideoFrame]:
 
 
 def _checked(
-    pictures: Iterator[av.VideoFrame], info: VideoInfo, path: Path, places: Sequence[int] | None
+    pictures: Iterator[av.VideoFrame], info: VideoInfo, steady: Steadiness, path: Path, places: Sequence[int] | None
 ) -> Iterator[Frame]:
     """Pictures as frames, with pts that strictly increase.
 
@@ -252,27 +253,9 @@ def _checked(
                 where=str(path),
                 todo="remux it to .mkv or .mp4 with a tool that repairs time stamps, then try again",
             )
-        _check_picture(picture, info, index, path)
+        steady.check(picture, index, pts)
         before = pts
         yield Frame(index, pts, picture)
-
-
-def _check_picture(picture: av.VideoFrame, info: VideoInfo, index: int, path: Path) -> None:
-    """Size, format and scan must be what they were in the first frame."""
-    shape = (picture.width, picture.height, picture.format.name)
-    if shape != (info.width, info.height, info.pix_fmt):
-        raise InputError(
-            f"the video changes at frame {index} from {info.width}x{info.height} {info.pix_fmt} to "
-            f"{shape[0]}x{shape[1]} {shape[2]}",
-            where=str(path),
-            todo="split it there and clean the parts one by one",
-        )
-    if picture.interlaced_frame:
-        raise InputError(
-            f"frame {index} is interlaced, which is not supported",
-            where=str(path),
-            todo="deinterlace the video first (for example with ffmpeg's bwdif filter)",
-        )
 
 
 def _check_pts(frame: Frame, expected: int, path: Path) -> None:

@@ -14,6 +14,7 @@ from waterz_spool.errors import InputError
 from waterz_spool.media.intact import check_intact
 from waterz_spool.media.pixels import work_format
 from waterz_spool.media.source import (
+    DYNAMIC_HDR,
     MAX_PIXELS,
     codec_name,
     content_light,
@@ -26,15 +27,10 @@ from waterz_spool.media.source import (
     side_data,
     video_stream,
 )
+from waterz_spool.media.steadiness import colours
 from waterz_spool.records import Ratio, StreamInfo, VideoInfo
 
 _INTERLACED = (2, 3, 4, 5)  # AVFieldOrder TT, BB, TB, BT
-_DYNAMIC = {
-    "DOVI_METADATA": "Dolby Vision",
-    "DOVI_RPU_BUFFER": "Dolby Vision",
-    "DYNAMIC_HDR_PLUS": "HDR10+",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid",
-}
 
 
 def probe(path: Path) -> VideoInfo:
@@ -95,7 +91,7 @@ def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -
             todo="convert it first, by a decoder that keeps it: "
             f"ffmpeg -c:v libvpx{'-vp9' if codec_name(stream) == 'vp9' else ''} -i IN -map 0 -c copy -c:v ffv1 OUT.mkv",
         )
-    for kind, name in _DYNAMIC.items():
+    for kind, name in DYNAMIC_HDR.items():
         if side_data(frame, kind) is not None:
             raise InputError(
                 f"the video carries {name} metadata for every frame, which cannot be kept",
@@ -111,6 +107,7 @@ def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame) 
     base = 1 / counted if counted else stream.time_base
     assert base is not None
     work = work_format(frame.format.name)
+    range_, matrix, primaries, transfer = colours(frame)
     return VideoInfo(
         container=container.format.name,
         stream_index=stream.index,
@@ -125,10 +122,10 @@ def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame) 
         frames_hint=stream.frames or None,
         rotation=round(frame.rotation / 90) * 90 % 360,
         sample_aspect=_ratio(stream.sample_aspect_ratio),
-        color_range=2 if frame.format.name.startswith("yuvj") else frame.color_range,
-        colorspace=frame.colorspace,
-        color_primaries=frame.color_primaries,
-        color_trc=frame.color_trc,
+        color_range=range_,
+        colorspace=matrix,
+        color_primaries=primaries,
+        color_trc=transfer,
         streams=tuple(_stream_info(s) for s in container.streams if not is_chapter_track(s)),
         chapters=len(container.chapters()),
         profile=stream.codec_context.profile or "",

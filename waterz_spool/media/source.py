@@ -27,6 +27,13 @@ _PICTURES = "png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe,pgm_pipe,pbm_pipe,p
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 MAX_PIXELS = 100_000_000
 """Of a picture; what claims more is not decoded, because memory could not hold a few of them."""
+DYNAMIC_HDR = {
+    "DOVI_METADATA": "Dolby Vision",
+    "DOVI_RPU_BUFFER": "Dolby Vision",
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+}
+"""Side data of frames that is metadata for every frame: the name by which people know it."""
 _COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "mjpeg", "obu", "av1"}
 
 
