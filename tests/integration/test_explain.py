@@ -67,7 +67,9 @@ def test_workers_in_the_queue_of_slurm_are_not_nobody(desk, tmp_path):
     text = said(desk, "explain", PATH=path)
     assert "2 Slurm workers are queued (BeginTime)" in text and "nobody" not in text
     squeue.write_text("#!/bin/sh\necho 'controller is down' >&2; exit 1\n")
-    text = said(desk, "explain", PATH=path)
+    assert "nobody works" in said(desk, "explain", PATH=path, XDG_STATE_HOME=str(tmp_path)), "none was ever launched"
+    (tmp_path / "waterz-spool-slurm" / desk.spool.uuid[:8]).mkdir(parents=True)
+    text = said(desk, "explain", PATH=path, XDG_STATE_HOME=str(tmp_path))
     assert "whether Slurm workers are queued is not known: Slurm refused: controller is down" in text
 
 

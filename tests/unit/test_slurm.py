@@ -10,6 +10,7 @@ from waterz_spool.errors import JobFailedError, UsageError
 from waterz_spool.launch import allocation as place
 from waterz_spool.launch import presence
 from waterz_spool.launch.allocation import Allocation, parse_time_s
+from waterz_spool.launch.batch import script
 from waterz_spool.launch.scale import Backlog, ScaleLimits, limits_of, wanted
 from waterz_spool.launch.scommand import SlurmError
 from waterz_spool.launch.slurm import Array, Order, split, time_limit_s
@@ -277,3 +278,14 @@ def test_more_least_than_most_is_a_usage_error():
     with pytest.raises(UsageError, match="no such number"):
         limits_of(SlurmConfig(), least=5, most=2, target=None)
     assert limits_of(SlurmConfig(), least=None, most=None, target="10:00").target_s == 600
+
+
+def test_the_printed_script_begins_as_sbatch_wants_it_and_calls_the_worker(order):
+    lines = script(order("--comment=x y", partition="main", time="1:00:00"), 3).splitlines()
+    assert lines[0] == "#!/bin/bash"
+    assert {"#SBATCH --array=0-2", "#SBATCH --partition=main", "#SBATCH --signal=B:USR1@120"} <= set(lines)
+    assert "#SBATCH '--comment=x y'" in lines and not any("submitit" in line for line in lines)
+    assert lines[-1].startswith("exec ") and "-m waterz_spool --spool" in lines[-1]
+    assert "worker --drain --requeue" in lines[-1]
+    four = script(order(gres="gpu:4"), 1)
+    assert "--ntasks-per-node=4" in four and "--signal=USR1@" in four and "exec srun " in four

@@ -59,14 +59,16 @@ def up_command(settings: Settings, workers: int, drain: bool, jobs: tuple[str, .
 
 @slurm_command.command("script", cls=SbatchCommand)
 @_COUNT
-@_DRAIN
 @_JOBS
 @shared_options
-def script_command(settings: Settings, workers: int, drain: bool, jobs: tuple[str, ...]) -> None:
-    """Print the batch file that `slurm up` would submit."""
-    from waterz_spool.launch import slurm
+def script_command(settings: Settings, workers: int, jobs: tuple[str, ...]) -> None:
+    """Print a batch file for WORKERS workers that leave when nothing is left; sbatch takes it as it is.
 
-    text = slurm.script(_order(settings, drain=drain, jobs=jobs), workers)
+    What stands after -- becomes a line of the file.
+    """
+    from waterz_spool.launch.batch import script
+
+    text = script(_order(settings, drain=True, jobs=jobs), workers)
     settings.emit({"script": text}, text.rstrip())
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from waterz_spool.config import SlurmConfig
 from waterz_spool.errors import JobFailedError
 from waterz_spool.launch.scommand import SlurmError, find
-from waterz_spool.launch.slurm import queued
+from waterz_spool.launch.slurm import folder_of, queued
 from waterz_spool.report.words import are, count
 from waterz_spool.spool import Job, Spool
 
@@ -29,6 +29,8 @@ def workers_coming(spool: Spool, slurm: SlurmConfig) -> list[str]:
     try:
         tasks = queued(spool, slurm, timeout_s=_ASK_S)
     except SlurmError as error:
+        if not folder_of(spool, slurm).is_dir():
+            return []
         return [f"whether Slurm workers are queued is not known: {error.what}"]
     reasons = Counter(task.reason for task in tasks if task.state != "RUNNING")
     lines = [f"{count(n, 'Slurm worker')} {are(n)} queued ({reason})" for reason, n in sorted(reasons.items())]

@@ -148,16 +148,6 @@ def max_array_size() -> int:
     return max(1, int(match[1])) if match else 1
 
 
-def script(order: Order, count: int) -> str:
-    """The batch file of an array of ``count`` workers, exactly as it would be submitted, with the command above it."""
-    executor = _executor(order, _folder(order))
-    if count > 1:
-        executor.parameters["map_count"] = count
-    inner = executor._executor
-    text = str(inner._make_submission_file_text(inner._submitit_command_str, "script"))
-    return f"# {shlex.join(['sbatch', *order.arguments, 'FILE'])}\n{text}"
-
-
 def queued(spool: Spool, slurm: SlurmConfig, *, timeout_s: float = 30.0) -> list[Queued]:
     """This user's array tasks for this spool that are pending or running, by one squeue of at most ``timeout_s``.
 
@@ -255,8 +245,8 @@ def _executor(order: Order, folder: Path) -> Any:
         slurm_gres=slurm.gres or None,
         slurm_constraint=slurm.constraint or None,
         slurm_array_parallelism=slurm.array_parallelism or 100_000,
-        slurm_signal_delay_s=_signal_s(order, limit_s),
-        slurm_setup=[_SRUN_CPUS, *slurm.setup],
+        slurm_signal_delay_s=signal_s(order, limit_s),
+        slurm_setup=[SRUN_CPUS, *slurm.setup],
         slurm_srun_args=["--open-mode=append", *(["--gpus-per-task=1"] if workers > 1 else [])],
         slurm_additional_parameters={
             "requeue": True,
@@ -268,10 +258,10 @@ def _executor(order: Order, folder: Path) -> Any:
 
 
 # From 22.05 on srun does not take this from sbatch by itself.
-_SRUN_CPUS = '[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"'
+SRUN_CPUS = '[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"'
 
 
-def _signal_s(order: Order, limit_s: float) -> int:
+def signal_s(order: Order, limit_s: float) -> int:
     """Seconds of warning; more than the time limit would warn every worker at its start."""
     given = _values(order.arguments, "--time", "-t")
     shortest_s = time_limit_s(given[-1]) if given else limit_s

@@ -144,7 +144,7 @@ class Lab:
         self.root = folder / "spool"
         kept = {key: value for key, value in cluster.environment.items() if not key.startswith("WATERZ_")}
         self.environment = kept | {"XDG_STATE_HOME": str(folder / "state"), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-        self.environment |= {"PYTHONPATH": str(HERE / "slow"), "WATERZ_PYTHON": sys.executable}
+        self.environment |= {"PYTHONPATH": f"{HERE / 'slow'}:{ROOT}", "WATERZ_PYTHON": sys.executable}
         self.frame_s(0.08)
 
     def frame_s(self, seconds):

@@ -13,21 +13,44 @@ from tests.infra.slurm.conftest import ORDER, ROOT, wait_until
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(400)]
 
 
-def test_the_printed_script_is_what_is_submitted(lab):
+def test_what_is_submitted_carries_the_configuration(lab):
     lab.submit()
     config = lab.folder / "config.yaml"
     config.write_text("slurm: {partition: low, time: '30', cpus: 1, mem: 100M, setup: ['export MINE=1']}\n")
-    options = ("--spool", lab.root, "--config", config, "slurm")
-    printed = lab.cli(*options, "script", 2, "--", "--hold", "--comment=x y").splitlines()
-    assert printed[0] == "# sbatch --hold '--comment=x y' FILE"
-    lab.cli(*options, "up", 2, "--", "--hold", "--comment=x y")
+    lab.cli("--spool", lab.root, "--config", config, "slurm", "up", 2, "--", "--hold", "--comment=x y")
     (file,) = (lab.folder / "state").glob("waterz-spool-slurm/*/*_submission.sh")
-    assert printed[1:] == file.read_text().rstrip().splitlines()
-    assert {"#SBATCH --partition=low", "#SBATCH --requeue", "export MINE=1"} <= set(printed)
+    assert {"#SBATCH --partition=low", "#SBATCH --requeue", "export MINE=1"} <= set(file.read_text().splitlines())
     (row, _) = lab.json("slurm", "status")
     assert row["state"] == "pending" and "Held" in row["node"]
+    assert "2 Slurm workers are queued (JobHeldUser)" in lab.spooled("explain")
     assert lab.spooled("slurm", "down").strip() == "cancelled 2 workers"
     wait_until(lambda: not lab.cluster.queue(), "all cancelled")
+    assert "nobody works" in lab.spooled("explain")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_sbatch_takes_the_printed_script_and_the_job_is_done(lab, count):
+    lab.submit()
+    config = lab.folder / "config.yaml"
+    config.write_text("slurm: {partition: low, time: '30', cpus: 1, mem: 100M, setup: ['export MINE=1']}\n")
+    printed = lab.cli("--spool", lab.root, "--config", config, "slurm", "script", count, "--", "--comment=x y")
+    (lab.folder / "w.sh").write_text(printed)
+    assert {"#SBATCH --partition=low", "export MINE=1", "#SBATCH '--comment=x y'"} <= set(printed.splitlines())
+    array = lab.sbatch("w.sh")
+    rows = wait_until(lambda: lab.json("slurm", "status"), "counted as workers of this spool")
+    assert {row["worker"].partition("_")[0] for row in rows} == {array} and len(rows) == count
+    lab.finish()
+    wait_until(lambda: not lab.cluster.queue(), "they leave when nothing is left", 60)
+
+
+def test_workers_of_the_printed_script_hand_back_and_return(lab):
+    lab.submit()
+    (lab.folder / "w.sh").write_text(lab.spooled("slurm", "script", 1, "--", "--partition=low", "--exclusive"))
+    lab.sbatch("w.sh")
+    lab.wait_done(1)
+    lab.cluster.urgent(lab.cluster.running("low")[0][1])
+    tasks = lab.finish()
+    assert sum(task.released for task in tasks) >= 1 and all(task.lost == 0 for task in tasks)
 
 
 def test_more_workers_than_an_array_may_have_are_split(lab):
