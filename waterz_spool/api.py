@@ -80,6 +80,7 @@ class Spool:
         video: str | Path,
         *,
         boxes: Iterable[DisplayBox] = (),
+        exact_boxes: Iterable[DisplayBox] = (),
         mask: str | Path | None = None,
         from_s: float | None = None,
         to_s: float | None = None,
@@ -90,7 +91,9 @@ class Spool:
 
         Args:
             video: The file; it is pinned, never changed. Or an http or https URL, fetched before this returns.
-            boxes: Overlays as (x, y, width, height) in px of the picture as a player shows it.
+            boxes: Boxes around overlays as (x, y, width, height) in px of the picture as a player shows it; the
+                overlay's own pixels inside them are replaced.
+            exact_boxes: Boxes that are replaced as they are.
             mask: Picture, folder of pictures or video, white where the overlay is.
             from_s: Boxes and mask pictures hold from this time on, in seconds.
             to_s: Up to this time.
@@ -104,6 +107,7 @@ class Spool:
         """
         order = Order(
             boxes=tuple(boxes),
+            exact_boxes=tuple(exact_boxes),
             mask=Path(mask) if mask else None,
             from_s=from_s,
             to_s=to_s,

@@ -124,7 +124,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tracks: tuple[OverlayTrack, ...]
     segments: tuple[SegmentSpec, ...]
     overlay_source: str  # box, mask, static, ...
-    patches: tuple[MaskPatch, ...] = ()  # what a detector found: a second attempt of prepare does not search again
+    patches: tuple[MaskPatch, ...] = ()  # what was found: a second attempt of prepare does not search again
+    notes: tuple[str, ...] = ()  # what the boxes given mask, one line each
     schema: int = SCHEMA
 
     @property

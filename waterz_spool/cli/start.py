@@ -19,8 +19,13 @@ from waterz_spool.errors import InputError, JobFailedError, NoOverlayError, Usag
 
 _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
-        "--box", "boxes", multiple=True, metavar="X,Y,W,H", help="Overlay in px as a player shows it; repeatable."
+        "--box",
+        "boxes",
+        multiple=True,
+        metavar="X,Y,W,H",
+        help="An overlay lies in it, in px as a player shows it; its own pixels are masked. Repeatable.",
     ),
+    click.option("--box-exact", "exact_boxes", multiple=True, metavar="X,Y,W,H", help="Masked as it is; repeatable."),
     click.option(
         "--mask", type=click.Path(path_type=Path), help="Picture, folder (one per frame) or video; white = overlay."
     ),
@@ -109,6 +114,7 @@ def _order(given: dict[str, Any]) -> Any:
 
     return Order(
         boxes=tuple(parse_box(text) for text in given["boxes"]),
+        exact_boxes=tuple(parse_box(text, option="--box-exact") for text in given["exact_boxes"]),
         mask=given["mask"],
         tracks=given["tracks"],
         review=given.get("review", False),
@@ -183,7 +189,7 @@ def _run_one(
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
     from waterz_spool.report.living import Living
-    from waterz_spool.report.status import summary
+    from waterz_spool.report.status import notes_of, summary
     from waterz_spool.stages.request import output_path
 
     if config.restore.engine == "propainter":
@@ -211,7 +217,7 @@ def _run_one(
         done = _done(job)
         with _interruptible():
             run_local(job, workers, Progress(terminal=on_terminal()))
-        printed = summary(job, Living(spool)), f"{result_path(job)}"
+        printed = {**summary(job, Living(spool)), "boxes": notes_of(job, job.state())}, f"{result_path(job)}"
     except Interrupted as stop:
         if requeue:
             _come_back(stop, useful=_done(job) > done)

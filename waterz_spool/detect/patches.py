@@ -18,6 +18,12 @@ def whole(mask: Mask, start: int, stop: int) -> MaskPatch:
     return patch(mask[y0 : int(rows[-1]) + 1, x0 : int(columns[-1]) + 1], start, stop, ((start, x0, y0),))
 
 
+def filled(box: Box, start: int, stop: int) -> MaskPatch:
+    """A mask of a whole box that holds over some frames."""
+    x0, y0, x1, y1 = box
+    return patch(np.full((y1 - y0, x1 - x0), 255, np.uint8), start, stop, ((start, x0, y0),))
+
+
 def patch(mask: Mask, start: int, stop: int, path: tuple[tuple[int, int, int], ...]) -> MaskPatch:
     """A small mask, uint8 [h, w], that follows a path."""
     data = bytes(cv2.imencode(".png", np.ascontiguousarray(mask))[1])

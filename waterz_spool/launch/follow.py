@@ -21,7 +21,7 @@ from waterz_spool.errors import (
 from waterz_spool.launch.local import LocalWorkers
 from waterz_spool.launch.notices import Notices
 from waterz_spool.report.living import Living
-from waterz_spool.report.status import one_line, passed_text
+from waterz_spool.report.status import notes_of, one_line, passed_text
 from waterz_spool.spool import Job, JobState, storage_error
 from waterz_spool.stages.finalize import publish
 
@@ -105,6 +105,8 @@ def follow(
                     progress.show(job, state)
                 if state.terminal and (state.published or state.state != "done"):
                     raise_if_failed(job, state)
+                    if progress:
+                        _say_notes(job, state, progress)
                     return state
                 if last.due(state):
                     publish(job)
@@ -122,6 +124,12 @@ def follow(
     finally:
         if progress:
             progress.end()
+
+
+def _say_notes(job: Job, state: JobState, progress: Progress) -> None:
+    """What the boxes that the user gave turned out to hold."""
+    for note in notes_of(job, state):
+        progress.line(note)
 
 
 class _LastStep:

@@ -34,7 +34,8 @@ class Order:
     """What the user asked for one video.
 
     Attributes:
-        boxes: Overlays as x, y, width, height in px of the displayed picture.
+        boxes: Boxes around overlays as x, y, width, height in px of the displayed picture; their own pixels are masked.
+        exact_boxes: Boxes that are masked as they are.
         mask: Picture, folder of pictures (one per frame) or video, white where the overlay is.
         tracks: Folder that `detect` wrote, perhaps corrected since.
         review: Stop before segments are published until the job is resumed.
@@ -46,6 +47,7 @@ class Order:
     """
 
     boxes: tuple[DisplayBox, ...] = ()
+    exact_boxes: tuple[DisplayBox, ...] = ()
     mask: Path | None = None
     tracks: Path | None = None
     review: bool = False
@@ -173,10 +175,10 @@ def _check_folder(output: Path) -> None:
 
 def _request(video: Path, order: Order, config: Config, base: Path | None, root: Path) -> JobRequest:
     _check_files(video, order)
-    given = bool(order.boxes or order.mask or order.tracks)
+    given = bool(order.boxes or order.exact_boxes or order.mask or order.tracks)
     if order.limits and given:
         raise UsageError("--limit is for detectors", todo="leave it out where --box or --mask gives the place")
-    if sum(map(bool, (order.boxes, order.mask, order.tracks))) > 1:
+    if sum(map(bool, (order.boxes or order.exact_boxes, order.mask, order.tracks))) > 1:
         raise UsageError("give boxes, a mask or tracks, not several", todo="paint the boxes into the mask")
     if (order.from_s is not None or order.to_s is not None) and not given:
         raise UsageError("--from and --to belong to --box or --mask", todo="give the overlay's place, too")
@@ -185,6 +187,7 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
         source_name=video.name,
         output=str(output_path(video, order.output or config.output.template, base=base if order.output else None)),
         boxes=order.boxes,
+        exact_boxes=order.exact_boxes,
         mask="mask.mkv" if order.tracks else _mask_name(order.mask),
         review=order.review,
         limits=order.limits,
@@ -204,7 +207,7 @@ def _check_files(video: Path, order: Order) -> None:
         str(video.resolve()).encode()
     except UnicodeEncodeError as error:
         raise InputError("the file's name is not UTF-8", where=repr(str(video)), todo="rename it") from error
-    if not all(_is_box(box) for box in (*order.boxes, *order.limits)):
+    if not all(_is_box(box) for box in (*order.boxes, *order.exact_boxes, *order.limits)):
         raise UsageError("a box is four whole numbers x, y, width, height, none negative", where=str(order.boxes))
     if not all(time is None or 0 <= time < float("inf") for time in (order.from_s, order.to_s)):
         raise UsageError("times are seconds from the start", where=f"from {order.from_s} to {order.to_s}")

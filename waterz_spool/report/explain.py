@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from waterz_spool.errors import printable
 from waterz_spool.report.living import Alive, Living, standing, worker_name
-from waterz_spool.report.status import passed_text, review_page, speed
+from waterz_spool.report.status import notes_of, passed_text, review_page, speed
 from waterz_spool.report.words import are, clock, count, task_name
 from waterz_spool.spool import Job, JobState, TaskState
 
@@ -45,7 +45,8 @@ def explain_job(job: Job, state: JobState, around: Around) -> list[str]:
         lines += [_reason(r.task, r.attempt, r.kind, r.why) for r in state.reasons]
     elif not lines and around.living.paused:
         lines = ["the whole spool is paused; waterz-spool resume"]
-    return [*(lines or _moving(job, state, around)), *filter(None, [passed_text(state.passed)])]
+    said = [*notes_of(job, state), *filter(None, [passed_text(state.passed)])]
+    return [*(lines or _moving(job, state, around)), *said]
 
 
 def _unpublished(job: Job) -> list[str]:

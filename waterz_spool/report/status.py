@@ -45,6 +45,23 @@ def _slurm_job(label: str) -> str:
     return label.rpartition("/")[2].rpartition(".")[0]
 
 
+def notes_of(job: Job, state: JobState) -> tuple[str, ...]:
+    """What prepare says about the boxes that the user gave, one line each."""
+    for task in state.tasks:
+        if task.task == "prep" and task.kind == "done" and (end := job.log.end(task.task, task.attempt)):
+            try:
+                return msgspec.json.decode(end.info, type=_Prepared).notes
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                return ()
+    return ()
+
+
+class _Prepared(msgspec.Struct):
+    """What prepare reports, as far as it is shown."""
+
+    notes: tuple[str, ...] = ()
+
+
 def counts_text(state: JobState) -> str:
     """Segments by kind, most finished first."""
     parts = [

@@ -41,7 +41,7 @@ def check_request(request: JobRequest, video: Path, mask: Path | None) -> None:
     """
     info = media.probe(video)
     media.check_container(video, info, encode_settings(info, request), drop=request.drop)
-    for boxes in (request.boxes, request.limits):
+    for boxes in (request.boxes, request.exact_boxes, request.limits):
         boxes_overlay(boxes, info)
     if mask is not None and mask.suffix.lower() in PICTURES:
         picture_overlay(mask, info)

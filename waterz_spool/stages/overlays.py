@@ -180,7 +180,7 @@ def boxes_mask(boxes: Sequence[DisplayBox], info: VideoInfo) -> Mask:
     """
     mask = np.zeros((info.height, info.width), np.uint8)
     for box in boxes:
-        x0, y0, x1, y1 = _coded_box(box, info)
+        x0, y0, x1, y1 = coded_box(box, info)
         mask[y0:y1, x0:x1] = 255
     return mask
 
@@ -217,7 +217,12 @@ def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
     return mask
 
 
-def _coded_box(box: DisplayBox, info: VideoInfo) -> Box:
+def coded_box(box: DisplayBox, info: VideoInfo) -> Box:
+    """A box of the picture as a player shows it, in coded px.
+
+    Raises:
+        UsageError: It lies outside the picture.
+    """
     x, y, w, h = box
     width, height = info.width, info.height
     shown = (height, width) if info.rotation in (90, 270) else (width, height)

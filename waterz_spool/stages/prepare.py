@@ -25,6 +25,7 @@ from waterz_spool.records import OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Stop
 from waterz_spool.spool import Claim
 from waterz_spool.stages.asked import encode_settings
+from waterz_spool.stages.boxes import boxed
 from waterz_spool.stages.candidates import candidates_of, displayed
 from waterz_spool.stages.detectors import detector_of, find
 from waterz_spool.stages.inputs import Engine, publish_segments
@@ -37,7 +38,7 @@ from waterz_spool.stages.overlays import (
     picture_overlay,
 )
 from waterz_spool.stages.payloads import plan_of
-from waterz_spool.stages.request import JobRequest, decode_request
+from waterz_spool.stages.request import DisplayBox, JobRequest, decode_request
 from waterz_spool.stages.sheet import SheetMaker, shown_tracks
 from waterz_spool.stages.survey import Survey, survey
 
@@ -73,6 +74,8 @@ def prepare(claim: Claim, check: Check) -> bytes:
         if review:
             job.pause("review")  # before the plan is there: whoever finds one goes on with it
         known = job.put_plan(msgspec.json.encode(plan), len(plan.segments))
+        for note in plan.notes:
+            log.info("%s", note)
         log.info("plan: %d frames, %d segments, %d tracks", plan.frame_count, len(plan.segments), len(plan.tracks))
         for track in plan.tracks:
             place = ",".join(map(str, displayed(track.box, info)))
@@ -82,7 +85,9 @@ def prepare(claim: Claim, check: Check) -> bytes:
     decided = plan_of(known, job.id)
     overlay = _overlay_of(decided, request, mask_path(claim, request))
     publish_segments(claim, decided, overlay, engine=_engine(request), check=check)
-    return msgspec.json.encode({"segments": len(decided.segments), "frames": decided.frame_count})
+    return msgspec.json.encode(
+        {"segments": len(decided.segments), "frames": decided.frame_count, "notes": decided.notes}
+    )
 
 
 def _engine(request: JobRequest) -> Engine:
@@ -141,7 +146,9 @@ def make_plan(
     """
     config = request.config
     detector = (
-        None if request.boxes or mask else detector_of(config.detect, info, sha256=request.weights_sha256, spool=spool)
+        None
+        if _boxes(request) or mask
+        else detector_of(config.detect, info, sha256=request.weights_sha256, spool=spool)
     )
     encode = encode_settings(info, request)
     sheet = SheetMaker(request.source_name, info) if review else None
@@ -154,8 +161,13 @@ def make_plan(
         check=lambda index: check(),
     )
     found = Findings(())
+    notes: tuple[str, ...] = ()
     overlay = _given(request, info, mask, seen.pts)
-    if overlay is None:
+    if _boxes(request):
+        inside = boxed(request, source, info, seen.pts, span=_frame_range(request, info, seen.pts), check=check)
+        found, notes = Findings(inside.patches), inside.notes
+        overlay = FoundOverlay(found.patches, info, source="box")
+    elif overlay is None:
         assert detector is not None  # neither boxes nor mask
         found = find(detector, source, info, seen.pts, request, check=check)
         overlay = FoundOverlay(found.patches, info, source=detector.name, limits=request.limits)
@@ -182,7 +194,12 @@ def make_plan(
         ),
         overlay_source=overlay.source,
         patches=found.patches,
+        notes=notes,
     )
+
+
+def _boxes(request: JobRequest) -> tuple[DisplayBox, ...]:
+    return (*request.boxes, *request.exact_boxes)
 
 
 def _tracks_of(overlay: Overlay, frame_count: int, *, found: bool) -> list[OverlayTrack]:
@@ -218,8 +235,8 @@ def _given(request: JobRequest, info: VideoInfo, mask: Path | None, pts: tuple[i
         return picture_overlay(mask, info, start=start, stop=stop)
     if mask is not None:
         return VideoOverlay(mask, info, start=start, stop=stop)
-    if request.boxes:
-        return boxes_overlay(request.boxes, info, start=start, stop=stop)
+    if boxes := _boxes(request):  # plans of earlier versions hold no patches for them
+        return boxes_overlay(boxes, info, start=start, stop=stop)
     return None
 
 

@@ -22,7 +22,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     source_name: str
     output: str  # absolute path of the result
-    boxes: tuple[DisplayBox, ...] = ()
+    boxes: tuple[DisplayBox, ...] = ()  # an overlay lies in each; its own pixels are masked
+    exact_boxes: tuple[DisplayBox, ...] = ()  # masked as they are
     mask: str = ""  # name of the pinned mask in the job's source folder; empty when there is none
     limits: tuple[DisplayBox, ...] = ()  # what a detector finds outside is dropped; empty is no limit
     weights_sha256: str = ""  # of the weights that config.detect.weights names, when the job looks with them

@@ -18,6 +18,7 @@ LEAST_PEAK = 4.0
 OUTER = 0.4  # of the best step: the outermost line so strong is the side
 BUSY = 1.5  # times the usual gradient in the box that a side must have
 DEEPEST_PX = 30  # from the box's side inwards that a person may have been off
+TIGHT_PX = 3  # outwards: a box may be drawn too tightly
 CORNER = slice(2, 9)  # px beyond a corner: there a plate's side has ended
 EVEN_PX = 8  # by which the slack around a plate may differ, if the plate is all there is
 GROWN_PX = 2
@@ -71,10 +72,10 @@ def plate(mean: NDArray[np.float32], place: Place) -> Box | None:
     deep = max(DEEPEST_PX, place.px(DEEPEST_PX))
     wide, high = min(mx, deep), min(my, deep)
     bands = (
-        _Band(x0 + 2, x0 + wide, y0 + my, y1 - my),
-        _Band(x1 - wide, x1 - 2, y0 + my, y1 - my),
-        _Band(y0 + 2, y0 + high, x0 + mx, x1 - mx),
-        _Band(y1 - high, y1 - 2, x0 + mx, x1 - mx),
+        _Band(x0 - TIGHT_PX, x0 + wide, y0 + my, y1 - my),
+        _Band(x1 - wide, x1 + TIGHT_PX, y0 + my, y1 - my),
+        _Band(y0 - TIGHT_PX, y0 + high, x0 + mx, x1 - mx),
+        _Band(y1 - high, y1 + TIGHT_PX, x0 + mx, x1 - mx),
     )
     return _rectangle(gradients(mean), bands, place, may_miss=place.open)
 

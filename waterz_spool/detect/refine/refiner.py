@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.patches import patch
+from waterz_spool.detect import patches
 from waterz_spool.detect.refine import doubt
 from waterz_spool.detect.refine.plates import filled, is_all, line_plates, plate, rim
 from waterz_spool.detect.refine.presence import Seen, stands, strength
@@ -70,10 +70,10 @@ def refine(crops: Crops, box: Box, span: tuple[int, int], *, size: tuple[int, in
         layers += found
         reasons += [reason] if reason else []
     if not layers:
-        return Refined((_whole(box, *span),), certain=False, reason=NOTHING)
+        return Refined((patches.filled(box, *span),), certain=False, reason=NOTHING)
     together = np.any([layer.mask for layer in layers], axis=0)
     if left_out := doubt.far(together, place):
-        return Refined((_whole(box, *span),), certain=False, reason=left_out)
+        return Refined((patches.filled(box, *span),), certain=False, reason=left_out)
     return Refined(tuple(_patch(layer, place) for layer in _joined(layers)), not reasons, reasons[0] if reasons else "")
 
 
@@ -163,9 +163,4 @@ def _patch(layer: _Layer, place: Place) -> MaskPatch:
     rows, columns = np.flatnonzero(layer.mask.any(1)), np.flatnonzero(layer.mask.any(0))
     part = layer.mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     corner = (layer.start, place.window[0] + int(columns[0]), place.window[1] + int(rows[0]))
-    return patch(part * np.uint8(255), layer.start, layer.stop, (corner,))
-
-
-def _whole(box: Box, start: int, stop: int) -> MaskPatch:
-    x0, y0, x1, y1 = box
-    return patch(np.full((y1 - y0, x1 - x0), 255, np.uint8), start, stop, ((start, x0, y0),))
+    return patches.patch(part * np.uint8(255), layer.start, layer.stop, (corner,))

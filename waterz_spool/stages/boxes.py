@@ -1,0 +1,78 @@
+"""Boxes that a user gave: the overlay's own pixels inside them, and in words what each masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from waterz_spool.detect import patches
+from waterz_spool.detect.refine import Refined, VideoCrops, refine
+from waterz_spool.records import Box, MaskPatch, VideoInfo
+from waterz_spool.stages.overlays import coded_box
+from waterz_spool.stages.request import DisplayBox, JobRequest
+
+
+@dataclass(frozen=True)
+class Boxed:
+    """What the boxes of a request mask.
+
+    Attributes:
+        patches: Masks with place and frames.
+        notes: One line per box.
+    """
+
+    patches: tuple[MaskPatch, ...]
+    notes: tuple[str, ...]
+
+
+def boxed(
+    request: JobRequest,
+    source: Path,
+    info: VideoInfo,
+    pts: Sequence[int],
+    *,
+    span: tuple[int, int],
+    check: Callable[[], None],
+) -> Boxed:
+    """Look into every box of a request.
+
+    Args:
+        request: Its boxes are refined, its exact boxes are taken as they are.
+        source: The video.
+        info: Its facts.
+        pts: True times of all its frames.
+        span: Frames [start, stop) in which the boxes hold.
+        check: Called between frames; raises to stop.
+    """
+    crops = VideoCrops(source, info, pts, check=check)
+    found: list[MaskPatch] = []
+    notes = []
+    for shown in request.boxes:
+        box = coded_box(shown, info)
+        refined = refine(crops, box, span, size=(info.width, info.height))
+        found += refined.patches
+        notes.append(f"box {_text(shown)}: {_words(refined, box, span)}")
+    for shown in request.exact_boxes:
+        found.append(patches.filled(coded_box(shown, info), *span))
+        notes.append(f"box {_text(shown)}: taken whole, as asked")
+    return Boxed(tuple(found), tuple(notes))
+
+
+def _text(box: DisplayBox) -> str:
+    return ",".join(map(str, box))
+
+
+def _words(refined: Refined, box: Box, span: tuple[int, int]) -> str:
+    """What is masked of a box, in how many frames."""
+    count = span[1] - span[0]
+    frames = np.zeros(count, np.bool_)
+    px = 0
+    for each in refined.patches:
+        frames[each.start - span[0] : each.stop - span[0]] = True
+        px = max(px, int((patches.decoded(each) > 0).sum()))
+    share = px / ((box[2] - box[0]) * (box[3] - box[1]))
+    seen = f"masks up to {share:.0%} of it, in {int(frames.sum())} of {count} frames"
+    return seen if refined.certain else f"{seen}; the box is taken whole: {refined.reason}"
