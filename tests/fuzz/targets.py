@@ -23,9 +23,9 @@ from waterz_spool.records import (
     SegmentSpec,
     VideoInfo,
 )
-from waterz_spool.spool import formats as f
-from waterz_spool.spool.layout import parse_host_record
-from waterz_spool.spool.states import allow, parse_control, parse_log, task_kind
+from waterz_spool.spool.log import formats as f
+from waterz_spool.spool.log.layout import parse_host_record
+from waterz_spool.spool.log.states import allow, parse_control, parse_log, task_kind
 from waterz_spool.stages.payloads import plan_of, segment_job_of
 from waterz_spool.stages.request import JobRequest, decode_request, encode_request
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.golden.make import submitted, work
 from waterz_spool.spool import Spool
-from waterz_spool.spool.formats import (
+from waterz_spool.spool.log.formats import (
     CommitRecord,
     ControlRecord,
     EndRecord,

@@ -14,7 +14,7 @@ from waterz_spool.__main__ import main
 from waterz_spool.errors import InputError
 from waterz_spool.report.logs import merged
 from waterz_spool.spool import EndRecord, Spool
-from waterz_spool.spool.formats import Token, encode
+from waterz_spool.spool.log.formats import Token, encode
 from waterz_spool.stages.tasklog import LogFile, LogFormatter
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jx\x9b31my\r\u202egpj"

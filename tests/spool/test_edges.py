@@ -12,7 +12,8 @@ from spoolscene import Scene
 
 from tests.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.errors import InputError, JobFailedError, UsageError
-from waterz_spool.spool import DamagedRecordError, FileOps, Session, atomic, failpoints
+from waterz_spool.spool import DamagedRecordError, FileOps, Session
+from waterz_spool.spool.disk import atomic, failpoints
 
 
 @pytest.fixture
@@ -326,7 +327,7 @@ def test_a_restarted_slurm_job_ends_what_its_earlier_run_held(scene: Scene) -> N
 def test_room_is_judged(monkeypatch, tmp_path: Path, room: tuple[int, int, int], words: list[str]) -> None:
     from types import SimpleNamespace
 
-    from waterz_spool.spool.probe import probe_space
+    from waterz_spool.spool.mount.probe import probe_space
 
     bytes_, files, free = room
     facts = SimpleNamespace(f_bavail=bytes_, f_frsize=4096, f_files=files, f_favail=free)

@@ -14,7 +14,7 @@ from storm import Storm
 
 from waterz_spool.errors import WaterzError
 from waterz_spool.spool import Job, Spool, SpoolSettings
-from waterz_spool.spool.failpoints import POINTS
+from waterz_spool.spool.disk.failpoints import POINTS
 
 SEGMENTS = 3
 SETTINGS = SpoolSettings(beat_s=0.1, lease_s=0.8, poll_s=0.05, idle_s=0.2, backoff_s=0.05)

@@ -14,7 +14,7 @@ from spoolscene import Scene
 from waterz_spool.errors import SetupError, WaterzError
 from waterz_spool.records import FileRef
 from waterz_spool.spool import DamagedRecordError, FileOps, Session, Spool
-from waterz_spool.spool.formats import EndRecord, PlanRecord, SpoolFile, SpoolSettings, Token, encode
+from waterz_spool.spool.log.formats import EndRecord, PlanRecord, SpoolFile, SpoolSettings, Token, encode
 
 pytestmark = pytest.mark.timeout(30)
 WID = "0" * 24
@@ -207,7 +207,7 @@ def test_a_heartbeat_is_never_written_through_a_link_or_into_a_pipe(tmp_path: Pa
 
 
 def test_a_lock_is_not_taken_through_a_symlink(scene: Scene) -> None:
-    from waterz_spool.spool.liveness import take_lock
+    from waterz_spool.spool.worker.liveness import take_lock
 
     victim = scene.folder / "victim"
     victim.write_bytes(b"precious")

@@ -9,7 +9,7 @@ from tests.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.errors import UsageError
 from waterz_spool.spool import Budget, FileOps, Session
 from waterz_spool.spool.hosts import Hosts, spelled
-from waterz_spool.spool.layout import parse_host_record
+from waterz_spool.spool.log.layout import parse_host_record
 
 GENEROUS = Budget(failed=20, lost_hosts=20, lost=20)
 

@@ -14,9 +14,9 @@ from spoolsim import SimOps
 from test_simulation import SpoolMachine
 
 from waterz_spool.spool import Claim, FileOps, Session
-from waterz_spool.spool.joblog import JobLog
-from waterz_spool.spool.recovery import Recovery
-from waterz_spool.spool.snapshot import Snapshot
+from waterz_spool.spool.log.joblog import JobLog
+from waterz_spool.spool.log.snapshot import Snapshot
+from waterz_spool.spool.worker.recovery import Recovery
 
 SEARCH = settings(
     max_examples=1500,

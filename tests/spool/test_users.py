@@ -24,7 +24,7 @@ import waterz_spool.spool
 from waterz_spool.errors import TryAgainError
 from waterz_spool.records import FileRef
 from waterz_spool.spool import Budget, EndRecord, Job, Session, Spool, SpoolSettings
-from waterz_spool.spool.formats import encode
+from waterz_spool.spool.log.formats import encode
 from waterz_spool.stages import finalize
 
 pytestmark = pytest.mark.timeout(200)

@@ -13,8 +13,8 @@ from waterz_spool.errors import SetupError
 from waterz_spool.launch import doctor
 from waterz_spool.launch.spools import settings_for
 from waterz_spool.spool import FileOps, SpoolLayout
-from waterz_spool.spool.probe import ok
-from waterz_spool.spool.verdict import Verdict, put_verdict
+from waterz_spool.spool.mount.probe import ok
+from waterz_spool.spool.mount.verdict import Verdict, put_verdict
 
 
 def run(*arguments: object) -> int | str | None:

@@ -6,7 +6,7 @@ import contextlib
 
 from waterz_spool.errors import printable
 from waterz_spool.spool import Job
-from waterz_spool.spool.layout import label
+from waterz_spool.spool.log.layout import label
 
 _CAP_BYTES = 4 << 20
 

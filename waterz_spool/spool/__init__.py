@@ -4,11 +4,12 @@ Safety rests on one primitive, put-if-absent by link(2). Locks, heartbeats, cach
 may lie. To the spool, what a job asks, its plan and its segments are opaque JSON.
 """
 
-from waterz_spool.spool.atomic import FileOps, UndecidedError
-from waterz_spool.spool.claims import Claim
 from waterz_spool.spool.clean import Cleaned
-from waterz_spool.spool.clock import Clock, SystemClock
-from waterz_spool.spool.formats import (
+from waterz_spool.spool.disk.atomic import FileOps, UndecidedError
+from waterz_spool.spool.disk.clock import Clock, SystemClock
+from waterz_spool.spool.job.jobs import Job
+from waterz_spool.spool.job.verify import Violation
+from waterz_spool.spool.log.formats import (
     Beat,
     Budget,
     CommitRecord,
@@ -20,15 +21,14 @@ from waterz_spool.spool.formats import (
     SpoolSettings,
     WorkerRecord,
 )
-from waterz_spool.spool.jobs import Job
-from waterz_spool.spool.layout import FINAL, PREP, SEGMENT, JobLayout, SpoolLayout, Task, label
-from waterz_spool.spool.owners import Owners
+from waterz_spool.spool.log.layout import FINAL, PREP, SEGMENT, JobLayout, SpoolLayout, Task, label
+from waterz_spool.spool.log.snapshot import JobState, Reason
+from waterz_spool.spool.log.states import TaskState
 from waterz_spool.spool.root import Spool
-from waterz_spool.spool.session import Session
-from waterz_spool.spool.snapshot import JobState, Reason
-from waterz_spool.spool.states import TaskState
-from waterz_spool.spool.trouble import storage_error
-from waterz_spool.spool.verify import Violation
+from waterz_spool.spool.worker.claims import Claim
+from waterz_spool.spool.worker.owners import Owners
+from waterz_spool.spool.worker.session import Session
+from waterz_spool.spool.worker.trouble import storage_error
 
 __all__ = [
     "FINAL",

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from waterz_spool.errors import SetupError, UsageError, WaterzError
-from waterz_spool.spool.jobs import Job
-from waterz_spool.spool.layout import JOB_ID, JobLayout, SpoolLayout
-from waterz_spool.spool.snapshot import Snapshot
+from waterz_spool.spool.job.jobs import Job
+from waterz_spool.spool.log.layout import JOB_ID, JobLayout, SpoolLayout
+from waterz_spool.spool.log.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from waterz_spool.spool.root import Spool

@@ -11,11 +11,11 @@ import contextlib
 import os
 import re
 
-from waterz_spool.spool.atomic import FileOps, put_if_absent, read_settled
-from waterz_spool.spool.clock import Clock, Tokens
-from waterz_spool.spool.formats import DamagedRecordError, HostRecord, decode, encode
-from waterz_spool.spool.jobs import Job
-from waterz_spool.spool.layout import SpoolLayout, Task, host_record, parse_host_record
+from waterz_spool.spool.disk.atomic import FileOps, put_if_absent, read_settled
+from waterz_spool.spool.disk.clock import Clock, Tokens
+from waterz_spool.spool.job.jobs import Job
+from waterz_spool.spool.log.formats import DamagedRecordError, HostRecord, decode, encode
+from waterz_spool.spool.log.layout import SpoolLayout, Task, host_record, parse_host_record
 
 IN_A_ROW = 3
 

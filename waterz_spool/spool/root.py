@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from waterz_spool.errors import SetupError, UsageError
-from waterz_spool.spool.atomic import NO_LINKS, FileOps, UndecidedError, put_if_absent, read_settled
-from waterz_spool.spool.clock import Clock, SystemClock, Tokens, random_token
-from waterz_spool.spool.control import ControlFolder
-from waterz_spool.spool.formats import (
+from waterz_spool.spool.disk.atomic import NO_LINKS, FileOps, UndecidedError, put_if_absent, read_settled
+from waterz_spool.spool.disk.clock import Clock, SystemClock, Tokens, random_token
+from waterz_spool.spool.hosts import Hosts
+from waterz_spool.spool.job.jobs import Job
+from waterz_spool.spool.job.submit import Submission, Submitter
+from waterz_spool.spool.log.control import ControlFolder
+from waterz_spool.spool.log.formats import (
     FORMAT_VERSION,
     Beat,
     Budget,
@@ -25,11 +28,8 @@ from waterz_spool.spool.formats import (
     decode_spool_file,
     encode,
 )
-from waterz_spool.spool.hosts import Hosts
-from waterz_spool.spool.jobs import Job
-from waterz_spool.spool.layout import JOB_ID, WORKER_ID, SpoolLayout
-from waterz_spool.spool.submit import Submission, Submitter
-from waterz_spool.spool.verdict import newest_verdict, settings_after
+from waterz_spool.spool.log.layout import JOB_ID, WORKER_ID, SpoolLayout
+from waterz_spool.spool.mount.verdict import newest_verdict, settings_after
 
 if TYPE_CHECKING:
     from waterz_spool.spool.clean import Cleaned

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from waterz_spool.errors import printable_lines
 from waterz_spool.spool import Claim
-from waterz_spool.spool.atomic import FILE_MODE
+from waterz_spool.spool.disk.atomic import FILE_MODE
 
 _LINES = 2000
 
