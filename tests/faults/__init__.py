@@ -22,7 +22,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from waterz_spool.spool.disk.atomic import BeatFile, Facts, FileOps, Look
+from waterz_spool.spool.disk.fileops import BeatFile, Facts, FileOps, Look
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from waterz_spool.spool.disk.atomic import Facts, FileOps, Look
+from waterz_spool.spool.disk.fileops import Facts, FileOps, Look
 
 STALE_S = 2.0
 

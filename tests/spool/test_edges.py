@@ -13,7 +13,7 @@ from spoolscene import Scene
 from tests.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.errors import InputError, JobFailedError, UsageError
 from waterz_spool.spool import DamagedRecordError, FileOps, Session
-from waterz_spool.spool.disk import atomic, failpoints
+from waterz_spool.spool.disk import failpoints, fileops
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_lost_reply_to_the_appearance_of_a_job_is_no_failure(scene: Scene, ops
 def test_a_source_that_is_pinned_twice_by_a_doubled_request_is_pinned(
     scene: Scene, ops: FaultyOps, monkeypatch: pytest.MonkeyPatch, hidden: bool
 ) -> None:
-    monkeypatch.setattr(atomic, "_hidden_from_group", lambda source, folder: hidden)
+    monkeypatch.setattr(fileops, "_hidden_from_group", lambda source, folder: hidden)
     ops.use([FaultRule(do="duplicate", op="pin", times=1)])
     source = scene.submit().source()
     assert source.read_bytes() == b"the video"

@@ -207,7 +207,7 @@ def test_a_heartbeat_is_never_written_through_a_link_or_into_a_pipe(tmp_path: Pa
 
 
 def test_a_lock_is_not_taken_through_a_symlink(scene: Scene) -> None:
-    from waterz_spool.spool.worker.liveness import take_lock
+    from waterz_spool.spool.disk.machine import take_lock
 
     victim = scene.folder / "victim"
     victim.write_bytes(b"precious")

@@ -19,6 +19,15 @@ FLOORS = {
     "cli": 7,
     "__init__": 8, "__main__": 8,
 }  # fmt: skip
+SPOOL_FLOORS = {
+    "disk": 1,
+    "log": 2,
+    "job": 3, "mount": 3,
+    "hosts": 4, "root": 4, "clean": 4,
+    "worker": 5,
+    "__init__": 6,
+}  # fmt: skip
+ENTRIES_MAX = 10
 HEAVY = {"torch", "torchvision", "ultralytics", "cv2", "numpy", "av", "submitit", "watchdog", "scenedetect"}
 
 
@@ -49,6 +58,31 @@ def test_imports_go_down_only(path):
             continue
         assert FLOORS[there] < FLOORS[here], f"{here} imports {module}"
         assert not any(name.startswith("_") for name in (*parts, *names)), f"{here} imports a private name of {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "waterz_spool/spool").rglob("*.py")), ids=lambda p: p.stem)
+def test_rooms_of_the_spool_have_floors(path):
+    here = path.relative_to(ROOT / "waterz_spool/spool").parts[0].removesuffix(".py")
+    for module, names in imports_of(path):
+        parts = module.split(".")
+        if parts[:2] != ["waterz_spool", "spool"]:
+            continue
+        there = parts[2] if len(parts) > 2 else "__init__"
+        if here != there:
+            floor = SPOOL_FLOORS[there]
+            assert floor < SPOOL_FLOORS[here] or floor == SPOOL_FLOORS[here] == 4, f"{here} imports {module}"
+            assert not any(name.startswith("_") for name in (*parts, *names)), f"{here} imports a private name"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_spool_has_one_door_and_its_doctor_another(path):
+    if unit_of(path) != "spool":
+        assert {m for m, _ in imports_of(path) if m.startswith("waterz_spool.spool.")} <= {"waterz_spool.spool.mount"}
+
+
+def test_the_spool_is_found_at_a_glance():
+    entries = [path for path in (ROOT / "waterz_spool/spool").iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= ENTRIES_MAX
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "propainter").rglob("*.py")), ids=lambda p: p.name)

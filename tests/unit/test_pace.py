@@ -17,7 +17,7 @@ from waterz_spool.report.living import Living
 from waterz_spool.report.pace import pace
 from waterz_spool.report.status import speed
 from waterz_spool.spool import EndRecord, Job, Session, Spool
-from waterz_spool.spool.formats import Token, encode
+from waterz_spool.spool.log.formats import Token, encode
 
 WIDS = ("a" * 24, "b" * 24)
 

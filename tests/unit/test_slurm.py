@@ -16,7 +16,7 @@ from waterz_spool.launch.scommand import SlurmError
 from waterz_spool.launch.slurm import Array, Order, split, time_limit_s
 from waterz_spool.launch.walltime import Walltime
 from waterz_spool.spool import Session, Spool, SpoolSettings
-from waterz_spool.spool.worker.liveness import succeeds
+from waterz_spool.spool.disk.machine import succeeds
 
 ARRAY_TASK = {
     "SLURM_JOB_ID": "771205",

@@ -11,7 +11,7 @@ from waterz_spool.cli.context import Settings, shared_options
 from waterz_spool.errors import SetupError
 
 if TYPE_CHECKING:
-    from waterz_spool.spool.mount.probe import Check
+    from waterz_spool.spool.mount import Check
 
 
 @click.command("doctor")

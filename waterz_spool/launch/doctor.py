@@ -18,12 +18,23 @@ from pathlib import Path
 
 from waterz_spool.errors import WaterzError
 from waterz_spool.launch.spools import file_system, settings_for
-from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, SystemClock
-from waterz_spool.spool.disk.clock import random_token
-from waterz_spool.spool.mount.meeting import Meeting
-from waterz_spool.spool.mount.pair import PairProbe, explain, judge
-from waterz_spool.spool.mount.probe import Check, NameProbe, fail, ok, probe_access, probe_space, warn
-from waterz_spool.spool.mount.verdict import Verdict, newest_verdict, put_verdict
+from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, SystemClock, random_token
+from waterz_spool.spool.mount import (
+    Check,
+    Meeting,
+    NameProbe,
+    PairProbe,
+    Verdict,
+    explain,
+    fail,
+    judge,
+    newest_verdict,
+    ok,
+    probe_access,
+    probe_space,
+    put_verdict,
+    warn,
+)
 
 Checks = Iterable[Check]
 

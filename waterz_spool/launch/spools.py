@@ -13,7 +13,7 @@ from typing import TypeVar
 from waterz_spool.config import Config
 from waterz_spool.errors import TryAgainError
 from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, storage_error
-from waterz_spool.spool.mount.verdict import newest_verdict
+from waterz_spool.spool.mount import newest_verdict
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

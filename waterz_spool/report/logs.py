@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from waterz_spool.errors import printable
-from waterz_spool.spool import Job
-from waterz_spool.spool.log.layout import label
+from waterz_spool.spool import Job, label
 
 _CAP_BYTES = 4 << 20
 

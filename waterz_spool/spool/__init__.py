@@ -5,8 +5,9 @@ may lie. To the spool, what a job asks, its plan and its segments are opaque JSO
 """
 
 from waterz_spool.spool.clean import Cleaned
-from waterz_spool.spool.disk.atomic import FileOps, UndecidedError
-from waterz_spool.spool.disk.clock import Clock, SystemClock
+from waterz_spool.spool.disk.atomic import UndecidedError
+from waterz_spool.spool.disk.clock import Clock, SystemClock, random_token
+from waterz_spool.spool.disk.fileops import FILE_MODE, FileOps
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.job.verify import Violation
 from waterz_spool.spool.log.formats import (
@@ -21,7 +22,7 @@ from waterz_spool.spool.log.formats import (
     SpoolSettings,
     WorkerRecord,
 )
-from waterz_spool.spool.log.layout import FINAL, PREP, SEGMENT, JobLayout, SpoolLayout, Task, label
+from waterz_spool.spool.log.layout import FINAL, PREP, SEGMENT, JobLayout, SpoolLayout, Task, check_file_name, label
 from waterz_spool.spool.log.snapshot import JobState, Reason
 from waterz_spool.spool.log.states import TaskState
 from waterz_spool.spool.root import Spool
@@ -31,6 +32,7 @@ from waterz_spool.spool.worker.session import Session
 from waterz_spool.spool.worker.trouble import storage_error
 
 __all__ = [
+    "FILE_MODE",
     "FINAL",
     "PREP",
     "SEGMENT",
@@ -61,6 +63,8 @@ __all__ = [
     "UndecidedError",
     "Violation",
     "WorkerRecord",
+    "check_file_name",
     "label",
+    "random_token",
     "storage_error",
 ]

@@ -11,8 +11,9 @@ import contextlib
 import os
 import re
 
-from waterz_spool.spool.disk.atomic import FileOps, put_if_absent, read_settled
+from waterz_spool.spool.disk.atomic import put_if_absent, read_settled
 from waterz_spool.spool.disk.clock import Clock, Tokens
+from waterz_spool.spool.disk.fileops import FileOps
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.formats import DamagedRecordError, HostRecord, decode, encode
 from waterz_spool.spool.log.layout import SpoolLayout, Task, host_record, parse_host_record

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from waterz_spool.errors import SetupError, UsageError
-from waterz_spool.spool.disk.atomic import NO_LINKS, FileOps, UndecidedError, put_if_absent, read_settled
+from waterz_spool.spool.disk.atomic import UndecidedError, put_if_absent, read_settled
 from waterz_spool.spool.disk.clock import Clock, SystemClock, Tokens, random_token
+from waterz_spool.spool.disk.fileops import NO_LINKS, FileOps
 from waterz_spool.spool.hosts import Hosts
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.job.submit import Submission, Submitter

@@ -16,8 +16,7 @@ from waterz_spool.media.decoding import MAX_FRAMES
 from waterz_spool.media.encode import check_encoder_options
 from waterz_spool.media.source import MAX_PIXELS
 from waterz_spool.records import SCHEMA, Box, CropSpec, Plan, SegmentJob, SegmentSpec, VideoInfo
-from waterz_spool.spool import DamagedRecordError
-from waterz_spool.spool.log.layout import check_file_name
+from waterz_spool.spool import DamagedRecordError, check_file_name
 
 MAX_CLIP_BYTES = 64 << 30
 """Decoded frames of one crop; ``plan.clip_mib`` allows no more."""

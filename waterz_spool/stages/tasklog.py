@@ -13,8 +13,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from waterz_spool.errors import printable_lines
-from waterz_spool.spool import Claim
-from waterz_spool.spool.disk.atomic import FILE_MODE
+from waterz_spool.spool import FILE_MODE, Claim
 
 _LINES = 2000
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from waterz_spool.spool.disk.atomic import FileOps, UndecidedError, link_if_absent, put_if_absent, read_settled
+from waterz_spool.spool.disk.atomic import UndecidedError, link_if_absent, put_if_absent, read_settled
+from waterz_spool.spool.disk.fileops import FileOps
 
 
 class Lying(FileOps):

@@ -18,7 +18,7 @@ from tests.faults import FaultPlan, FaultRule, FaultyOps
 from waterz_spool.errors import JobFailedError, UsageError, WaterzError
 from waterz_spool.spool import Budget, Claim, FileOps, Session, SpoolSettings
 from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES
-from waterz_spool.spool.worker.liveness import take_lock
+from waterz_spool.spool.disk.machine import take_lock
 
 
 def claim(session: Session) -> Claim:

@@ -10,14 +10,10 @@ import msgspec
 
 from waterz_spool.errors import InputError, JobFailedError, UsageError
 from waterz_spool.records import FileRef
-from waterz_spool.spool.disk.atomic import (
-    PAYLOAD_CAP_BYTES,
-    PLAN_CAP_BYTES,
-    FileOps,
-    read_settled,
-)
+from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, PLAN_CAP_BYTES, read_settled
 from waterz_spool.spool.disk.clock import Clock, Tokens
 from waterz_spool.spool.disk.failpoints import hit
+from waterz_spool.spool.disk.fileops import FileOps
 from waterz_spool.spool.log.control import ControlFolder
 from waterz_spool.spool.log.formats import (
     Budget,

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from waterz_spool.errors import JobFailedError, UsageError, VerificationError
 from waterz_spool.records import FileRef
-from waterz_spool.spool.disk.atomic import NO_LINKS, FileOps, settle_folder
+from waterz_spool.spool.disk.atomic import settle_folder
 from waterz_spool.spool.disk.clock import Tokens
 from waterz_spool.spool.disk.failpoints import hit
+from waterz_spool.spool.disk.fileops import NO_LINKS, FileOps
 from waterz_spool.spool.log.formats import CommitRecord, PublishedRecord, encode
 from waterz_spool.spool.log.joblog import JobLog
 from waterz_spool.spool.log.layout import FINAL, PUBLISHED_NAME, JobLayout

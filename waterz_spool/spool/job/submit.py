@@ -18,9 +18,10 @@ from typing import Literal
 import msgspec
 
 from waterz_spool.errors import InputError, UsageError
-from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, FileOps, read_settled, settle_folder
+from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, read_settled, settle_folder
 from waterz_spool.spool.disk.clock import Clock, Tokens
 from waterz_spool.spool.disk.failpoints import hit
+from waterz_spool.spool.disk.fileops import FileOps
 from waterz_spool.spool.log.formats import JOB_SCHEMA, Budget, JobFile, SourceRef, decode
 from waterz_spool.spool.log.layout import JobLayout, SpoolLayout, check_file_name, check_job_id
 

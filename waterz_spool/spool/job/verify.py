@@ -13,7 +13,8 @@ import msgspec
 
 from waterz_spool.errors import WaterzError
 from waterz_spool.records import FileRef
-from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, FileOps, read_settled
+from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, read_settled
+from waterz_spool.spool.disk.fileops import FileOps
 from waterz_spool.spool.log.formats import EndRecord
 from waterz_spool.spool.log.joblog import JobLog
 from waterz_spool.spool.log.layout import FINAL, PREP, Task, claim_name, end_name, label, marker_name, ready_name

@@ -12,8 +12,9 @@ import os
 import socket
 from pathlib import Path
 
-from waterz_spool.spool.disk.atomic import FileOps, put_if_absent, read_settled
+from waterz_spool.spool.disk.atomic import put_if_absent, read_settled
 from waterz_spool.spool.disk.clock import Clock, Tokens
+from waterz_spool.spool.disk.fileops import FileOps
 from waterz_spool.spool.log.formats import Budget, ControlRecord, GrantRecord, decode, encode
 from waterz_spool.spool.log.layout import CONTROL_RECORD, grant_name
 from waterz_spool.spool.log.states import ControlView, parse_control

@@ -11,16 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from waterz_spool.spool.disk.atomic import (
-    PAYLOAD_CAP_BYTES,
-    FileOps,
-    link_if_absent,
-    put_if_absent,
-    read_settled,
-    settle_folder,
-)
+from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, link_if_absent, put_if_absent, read_settled, settle_folder
 from waterz_spool.spool.disk.clock import Tokens
 from waterz_spool.spool.disk.failpoints import hit
+from waterz_spool.spool.disk.fileops import FileOps
 from waterz_spool.spool.log.formats import (
     CommitRecord,
     EndRecord,

@@ -19,8 +19,9 @@ from typing import Any
 import msgspec
 
 from waterz_spool.errors import TryAgainError
-from waterz_spool.spool.disk.atomic import BeatFile, FileOps, UndecidedError, put_if_absent
+from waterz_spool.spool.disk.atomic import UndecidedError, put_if_absent
 from waterz_spool.spool.disk.clock import Clock, Tokens
+from waterz_spool.spool.disk.fileops import BeatFile, FileOps
 
 BOX_BYTES = 4096
 POLL_S = 0.05

@@ -16,11 +16,11 @@ from pathlib import Path
 import msgspec
 
 from waterz_spool.spool.disk.atomic import UndecidedError, link_if_absent
+from waterz_spool.spool.disk.machine import Identity, take_lock
 from waterz_spool.spool.log.formats import SpoolSettings
 from waterz_spool.spool.mount.meeting import POLL_S, TALK_S, Side
 from waterz_spool.spool.mount.probe import SKEW_MAX_S, Check, fail, ok, warn
 from waterz_spool.spool.mount.verdict import Verdict
-from waterz_spool.spool.worker.liveness import Identity, take_lock
 
 RACES = 200
 WORDS = 10

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import msgspec
 
-from waterz_spool.spool.disk.atomic import FOLDER_MODE, NO_LINKS, FileOps, link_if_absent
+from waterz_spool.spool.disk.atomic import link_if_absent
 from waterz_spool.spool.disk.clock import Clock, Tokens
+from waterz_spool.spool.disk.fileops import FOLDER_MODE, NO_LINKS, FileOps
+from waterz_spool.spool.disk.machine import take_lock
 from waterz_spool.spool.log.layout import SpoolLayout
-from waterz_spool.spool.worker.liveness import take_lock
 
 MTIMES = 8
 RACES = 100

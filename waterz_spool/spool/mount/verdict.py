@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from waterz_spool.errors import SetupError
-from waterz_spool.spool.disk.atomic import FileOps, put_if_absent, read_settled
+from waterz_spool.spool.disk.atomic import put_if_absent, read_settled
 from waterz_spool.spool.disk.clock import Tokens
+from waterz_spool.spool.disk.fileops import FileOps
 from waterz_spool.spool.log.formats import SpoolSettings, decode, encode
 from waterz_spool.spool.log.layout import SpoolLayout, verdict_number
 

@@ -12,8 +12,8 @@ import msgspec
 
 from waterz_spool.errors import UsageError
 from waterz_spool.records import FileRef
-from waterz_spool.spool.disk.atomic import NO_FILE
 from waterz_spool.spool.disk.failpoints import hit
+from waterz_spool.spool.disk.fileops import NO_FILE
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord, VoidRecord
 from waterz_spool.spool.log.layout import FINAL, PREP, Task, check_file_name, claim_name, end_name, label

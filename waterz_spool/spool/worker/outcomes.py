@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from waterz_spool.errors import UsageError
-from waterz_spool.spool.disk.atomic import NO_SPACE, RECORD_CAP_BYTES, UndecidedError
+from waterz_spool.spool.disk.atomic import RECORD_CAP_BYTES, UndecidedError
+from waterz_spool.spool.disk.fileops import NO_SPACE
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.formats import EndRecord, encode
 from waterz_spool.spool.log.layout import Task

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from waterz_spool.spool.disk.atomic import put_if_absent
 from waterz_spool.spool.disk.clock import Clock
+from waterz_spool.spool.disk.machine import Identity, take_lock
 from waterz_spool.spool.log.formats import WorkerRecord, encode
 from waterz_spool.spool.root import Spool
-from waterz_spool.spool.worker.liveness import Heart, Identity, take_lock
+from waterz_spool.spool.worker.heartbeat import Heart
 from waterz_spool.spool.worker.trouble import Trouble
 
 if TYPE_CHECKING:

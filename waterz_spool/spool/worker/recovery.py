@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterator, Mapping
 
 from waterz_spool.spool.disk.clock import Clock
 from waterz_spool.spool.disk.failpoints import hit
+from waterz_spool.spool.disk.machine import Identity, succeeds
 from waterz_spool.spool.job.jobs import Job
+from waterz_spool.spool.log.alive import Suspicion
 from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord, Token
 from waterz_spool.spool.log.layout import Task, label
 from waterz_spool.spool.log.snapshot import Snapshot
 from waterz_spool.spool.root import Spool
-from waterz_spool.spool.worker.liveness import Identity, Suspicion, succeeds
 
 Snapshots = Mapping[str, tuple[Job, Snapshot]]
 Key = tuple[str, Task, int]

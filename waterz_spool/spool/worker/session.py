@@ -16,17 +16,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from waterz_spool.errors import UsageError
 from waterz_spool.spool.disk.clock import Clock
+from waterz_spool.spool.disk.machine import Identity
 from waterz_spool.spool.hosts import Streak
 from waterz_spool.spool.job.jobs import Job
-from waterz_spool.spool.log.formats import (
-    DamagedRecordError,
-    EndRecord,
-)
+from waterz_spool.spool.log.alive import Suspicion
+from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord
 from waterz_spool.spool.log.layout import FINAL, PREP, SEGMENT, Task, stage_of
 from waterz_spool.spool.root import Spool
 from waterz_spool.spool.worker.candidates import Accept, Candidate, Candidates
 from waterz_spool.spool.worker.claims import Claim
-from waterz_spool.spool.worker.liveness import Heart, Identity, Suspicion
+from waterz_spool.spool.worker.heartbeat import Heart
 from waterz_spool.spool.worker.outcomes import Outcomes
 from waterz_spool.spool.worker.owners import Owners
 from waterz_spool.spool.worker.presence import Presence

@@ -10,12 +10,13 @@ import errno
 from dataclasses import dataclass
 from pathlib import Path
 
-from waterz_spool.spool.disk.atomic import FileOps, link_if_absent, settle_folder
+from waterz_spool.spool.disk.atomic import link_if_absent, settle_folder
 from waterz_spool.spool.disk.clock import Tokens
 from waterz_spool.spool.disk.failpoints import hit
+from waterz_spool.spool.disk.fileops import FileOps
+from waterz_spool.spool.disk.machine import Identity
 from waterz_spool.spool.log.formats import FORMAT_VERSION, EndRecord, Token, encode
 from waterz_spool.spool.log.layout import Task, claim_name, label
-from waterz_spool.spool.worker.liveness import Identity
 
 _TRIES = 20
 PREWRITTEN = {

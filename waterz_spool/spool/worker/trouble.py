@@ -13,11 +13,11 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from waterz_spool.spool.disk.atomic import FileOps
 from waterz_spool.spool.disk.clock import Clock, Tokens
+from waterz_spool.spool.disk.fileops import FileOps
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.layout import SpoolLayout, Task
-from waterz_spool.spool.worker.liveness import Heart
+from waterz_spool.spool.worker.heartbeat import Heart
 
 LASTING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOTCONN})  # whatever file it was
 STORAGE = LASTING | {

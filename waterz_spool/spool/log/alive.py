@@ -1,0 +1,109 @@
+"""Whether another worker is alive, as far as its heartbeat and its lock show.
+
+Guarantee: clocks of two machines are never compared; a heartbeat is stale when its content did not change for a whole
+lease on the observer's own monotonic clock, at three reads or more. Limit: that is a suspicion, never a proof. A
+wrong one costs the work done in vain; correctness rests on the one outcome of each attempt alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from dataclasses import dataclass
+
+from waterz_spool.spool.disk.atomic import read_settled
+from waterz_spool.spool.disk.clock import Clock
+from waterz_spool.spool.disk.fileops import NO_FILE, FileOps
+from waterz_spool.spool.disk.machine import Identity, take_lock
+from waterz_spool.spool.log.formats import DamagedRecordError, SpoolSettings, WorkerRecord, decode
+from waterz_spool.spool.log.layout import SpoolLayout
+
+_READS = 3
+_NO_HEARTBEAT = (*NO_FILE, errno.EFBIG)  # something else has its name
+_CONFIRM_S = 1.0  # a lock that can be had is looked at again after so long
+
+
+@dataclass
+class _Seen:
+    data: bytes
+    since: float
+    looked: float
+    reads: int = 1
+    free: bool = False  # its lock could be had at the last look
+    locked: bool | None = None  # whether it ever had one; None: not asked yet
+
+
+class Suspicion:
+    """What this process thinks of other workers; it forgets what it saw before a pause of its own."""
+
+    def __init__(self, layout: SpoolLayout, ops: FileOps, settings: SpoolSettings, clock: Clock, me: Identity) -> None:
+        self._layout = layout
+        self._ops = ops
+        self._settings = settings
+        self._clock = clock
+        self._me = me
+        self._seen: dict[str, _Seen] = {}
+
+    def stale(self, wid: str, boot: str, wait_s: float) -> bool:
+        """Look at a worker's heartbeat once more: is it stale by now?
+
+        Args:
+            wid: The worker.
+            boot: Its boot id, from its claim.
+            wait_s: How long the caller meant to wait since its last look; after twice that it trusts nothing it saw.
+        """
+        now = self._clock.monotonic()  # before the read: the silence is at least as long as it seems
+        try:
+            data = read_settled(self._ops, self._layout.heartbeat(wid)) or b""
+        except OSError as error:
+            if error.errno not in _NO_HEARTBEAT:
+                return False
+            data = b""
+        seen = self._seen.get(wid)
+        if seen is None or seen.data != data or now - seen.looked > self._gap(wait_s):
+            seen = self._seen[wid] = _Seen(data, now, now, reads=0)
+        seen.looked = now
+        seen.reads += 1
+        silence = now - seen.since
+        if silence >= self._settings.lease_s and seen.reads >= _READS:
+            return True
+        seen.free = self._lock_is_free(wid, boot)
+        return seen.free and silence >= self._confirm_s
+
+    @property
+    def _confirm_s(self) -> float:
+        return min(2 * self._settings.beat_s, _CONFIRM_S)
+
+    def due_s(self) -> float | None:
+        """In how long the first of those looked at can become stale."""
+        lease_s, now = self._settings.lease_s, self._clock.monotonic()
+        times = [seen.since + (self._confirm_s if seen.free else lease_s) for seen in self._seen.values()]
+        return min(times) - now if times else None
+
+    def forget(self, wids: set[str]) -> None:
+        """Keep only what is known of these workers."""
+        self._seen = {wid: seen for wid, seen in self._seen.items() if wid in wids}
+
+    def _gap(self, wait_s: float) -> float:
+        return max(2 * wait_s, wait_s + self._settings.beat_s) + 0.5
+
+    def _lock_is_free(self, wid: str, boot: str) -> bool:
+        """Whether the lock that the worker holds for life can be had, where that is believed to mean something."""
+        trust = self._settings.locks
+        if trust not in ("host", "shared") or (trust == "host" and boot != self._me.boot):
+            return False
+        path = self._layout.lock(wid)
+        lock = take_lock(path) if path.exists() and self._has_lock(wid) else None
+        if lock is None:
+            return False
+        lock.release()
+        return True
+
+    def _has_lock(self, wid: str) -> bool:
+        """Whether it said that it holds one: some cannot where others can."""
+        seen, path = self._seen[wid], self._layout.worker_record(wid)
+        if seen.locked is None:
+            with contextlib.suppress(OSError, DamagedRecordError):
+                data = read_settled(self._ops, path)
+                seen.locked = None if data is None else decode(data, WorkerRecord, path).locked
+        return bool(seen.locked)
