@@ -15,7 +15,8 @@ from typing import Any
 
 import av
 
-from waterz_spool.media.mux import copied_streams, plain_tags, stream_tags, video_tags
+from waterz_spool.media.copies import copied_streams, kind_of
+from waterz_spool.media.mux import plain_tags, stream_tags, video_tags
 from waterz_spool.media.pixels import work_format
 from waterz_spool.media.source import codec_name, is_picture, open_source, read_packets, read_pictures, side_data
 from waterz_spool.records import Ratio, VideoInfo
@@ -40,7 +41,7 @@ class StreamFacts:
 
     def __str__(self) -> str:
         language = f" ({self.language})" if self.language else ""
-        return f"{self.kind} stream {self.index} {self.codec}{language}"
+        return f"{self.kind} stream {self.index} {self.codec or 'of unknown kind'}{language}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def _facts(stream: Any, *, video: bool = False) -> StreamFacts:
     return StreamFacts(
         index=stream.index,
         kind=stream.type,
-        codec=codec_name(stream),
+        codec=kind_of(stream),
         language="" if language == "und" else language,
         dispositions=frozenset(flag.name for flag in av.stream.Disposition if stream.disposition & flag and flag.name),
         tags={k: v for k, v in _tags(tags).items() if k not in _WRITER_TAGS and k != "creation_time"},
@@ -199,7 +200,7 @@ def _stream_differences(source: Inventory, result: Inventory) -> list[str]:
 def _one_stream(a: StreamFacts, b: StreamFacts, *, defaults: bool, codec: bool = False) -> list[str]:
     """Differences of one stream; where no stream of a kind is the default, MP4 makes the first one so."""
     ignored = set() if defaults else {"default"}
-    found = [f"{a} (it becomes {b.codec})"] if codec and a.codec != b.codec else []
+    found = [f"{a} (it becomes {b.codec or 'of unknown kind'})"] if codec and a.codec != b.codec else []
     if a.language != b.language:
         found.append(f"language of {a}")
     lost = sorted((a.dispositions ^ b.dispositions) - ignored)

@@ -43,7 +43,7 @@ def join(
         InputError: The container cannot hold something.
     """
     _check_counts(out, segments, counts, plan_pts)
-    all_tags = needs_all_tags(source, info, settings, drop=drop)
+    all_tags = needs_all_tags(source, info, settings)
     recipe = Recipe(source=source, info=info, settings=settings, drop=drop, all_tags=all_tags)
     delay, tail = _reordering(segments[0], segments[-1], sum(counts[:-1]))
     for attempt in (delay, _MOST_REORDERED):

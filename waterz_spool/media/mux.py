@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from math import lcm
 from typing import Any
@@ -10,31 +11,20 @@ from typing import Any
 import av
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
+from av.packet import Packet
 
 from waterz_spool.errors import InputError
 from waterz_spool.media.container import FORMATS, is_mov
+from waterz_spool.media.copies import copied_streams, describe
 from waterz_spool.media.encode import nominal_rate
 from waterz_spool.media.fresh import FreshFile
+from waterz_spool.media.rising import Rising
 from waterz_spool.media.settings import prores_tag
-from waterz_spool.media.source import codec_name, is_chapter_track, is_picture, read_packets
+from waterz_spool.media.source import codec_name, is_picture, read_packets
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 _MOV_OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"}
 _MAX_TIMESCALE = 2**31 - 1
-
-
-def copied_streams(source: InputContainer, info: VideoInfo, drop: Collection[int] = ()) -> list[Any]:
-    """The streams of the source that are copied: all but the video, what is dropped, and what a muxer derives."""
-    return [
-        s
-        for s in source.streams
-        if s.index != info.stream_index and s.index not in drop and not is_chapter_track(s) and not is_timecode(s)
-    ]
-
-
-def is_timecode(stream: Any) -> bool:
-    """Whether it is a QuickTime timecode track, which the muxer writes anew from the video's ``timecode`` tag."""
-    return stream.type == "data" and stream.codec_context is None and "timecode" in stream.metadata
 
 
 class Output:
@@ -72,6 +62,9 @@ class Output:
         self.container.metadata.update(plain_tags(source.metadata))
         self.container.set_chapters(source.chapters())
         self.by_index: dict[int, Any] = {}
+        self._names: dict[int, str] = {}
+        self._rising = Rising(strict=is_mov(settings.container))
+        self._any_stream = segment.streams.video[0]
         for stream in sorted([source.streams[info.stream_index], *others], key=lambda s: s.index):
             if stream.index == info.stream_index:
                 self.video = self._add_video(stream, segment)
@@ -134,24 +127,33 @@ class Output:
         try:
             copy = self._template(stream)
         except (ValueError, av.FFmpegError) as error:
-            raise cannot_hold(self._settings.container, describe(stream)) from error
+            raise HoldError(self._settings.container, describe(stream)) from error
         if stream.time_base:
             copy.time_base = stream.time_base
         copy.metadata.update(stream_tags(stream.metadata))
         copy.disposition = stream.disposition
         self.by_index[stream.index] = copy
+        self._names[copy.index] = describe(stream)
 
     def _template(self, stream: Any) -> Any:
-        if stream.codec_context is not None or stream.type in ("attachment", "data"):
+        if stream.type in ("attachment", "data") and stream.codec_context is None:
             return self.container.add_stream_from_template(stream, opaque=True)
-        copy = self.container.add_mux_stream(stream.name)  # no decoder: the parameters alone are copied
+        if stream.codec_context is not None:
+            with suppress(ValueError):  # PyAV knows fewer codecs than the muxer, which decides below
+                return self.container.add_stream_from_template(stream, opaque=True)
+        return self._with_parameters_of(stream)
+
+    def _with_parameters_of(self, stream: Any) -> Any:
+        """An output stream with a source stream's parameters; there need be no decoder for it."""
+        copy = self.container.add_stream_from_template(self._any_stream, opaque=True)
         BitStreamFilterContext("null", in_stream=stream, out_stream=copy)
+        copy.codec_context.codec_tag = "\0\0\0\0"  # it was the source container's; the new one has its own
         return copy
 
     def _attach_picture(self, stream: Any) -> None:
         packet = next((p for p in read_packets(self._source, stream) if p.size), None)
         if packet is None or self._settings.container == "webm":
-            raise cannot_hold(self._settings.container, describe(stream))
+            raise HoldError(self._settings.container, describe(stream))
         kind = {"mjpeg": "jpeg"}.get(codec_name(stream), codec_name(stream))
         name = stream.metadata.get("filename") or f"cover.{kind.replace('jpeg', 'jpg')}"
         self.container.add_attachment(name, stream.metadata.get("mimetype") or f"image/{kind}", bytes(packet))
@@ -165,8 +167,23 @@ class Output:
         try:
             self.container.start_encoding()
         except (ValueError, av.FFmpegError) as error:
-            streams = ", ".join(describe(s) for s in self._source.streams)
-            raise cannot_hold(self._settings.container, f"one of these streams: {streams} ({error})") from error
+            names = list(self._names.values()) or ["this video"]
+            several = "one of these streams: " if len(names) > 1 else ""
+            raise HoldError(self._settings.container, several + ", ".join(names)) from error
+
+    def mux(self, packet: Packet[Any]) -> None:
+        """Write a packet whose stream and times are set.
+
+        Raises:
+            InputError: The container does not take it.
+        """
+        name = self._names.get(packet.stream_index)
+        if name is not None:
+            self._rising.settle(packet, name)
+        try:
+            self.container.mux(packet)
+        except (av.ArgumentError, av.InvalidDataError, av.PatchWelcomeError) as error:
+            raise HoldError(self._settings.container, f"a packet of {name or 'the video'} ({error})") from error
 
 
 def _time_base(info: VideoInfo, settings: EncodeSettings) -> Fraction:
@@ -199,18 +216,18 @@ def video_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in stream_tags(tags).items() if not k.upper().startswith(stale)}
 
 
-def describe(stream: Any) -> str:
-    """A stream in words: number, kind, codec, language, title."""
-    language = stream.metadata.get("language", "")
-    parts = [f"stream {stream.index}", stream.type, codec_name(stream) or "of unknown kind"]
-    return " ".join([*parts, *([f"({language})"] if language and language != "und" else [])])
+class HoldError(InputError):
+    """A container has no place for something of the source.
 
+    Args:
+        container: Its extension.
+        lost: What it cannot hold, in words.
+    """
 
-def cannot_hold(container: str, what: str) -> InputError:
-    """The error for what a container has no place for."""
-    other = ".mp4 or .mov, or remove it first" if container.startswith("mkv") else ".mkv"
-    return InputError(
-        f".{container} cannot hold {what}",
-        where=f"output .{container}",
-        todo=f"give an output in {other}, or leave a stream out with --drop N",
-    )
+    def __init__(self, container: str, lost: str) -> None:
+        super().__init__(
+            f".{container} cannot hold {lost}",
+            where=f"output .{container}",
+            todo="give an output in another container with -o, or leave a stream out with --drop N",
+        )
+        self.lost = lost

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,12 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from waterz_spool.errors import VerificationError
-from waterz_spool.media.container import is_mov
 from waterz_spool.media.encode import TICK_MS
 from waterz_spool.media.fresh import FreshFile
-from waterz_spool.media.mux import Output, cannot_hold
+from waterz_spool.media.mux import Output
+from waterz_spool.media.picking import Pick
 from waterz_spool.media.source import is_payload, open_file, open_source, read_packets
 from waterz_spool.records import EncodeSettings, VideoInfo
-
-_SAMPLED, _MOST_SAMPLED = 500, 50_000  # packets read to see one of each stream; texts may begin late
 
 
 class DelayError(Exception):
@@ -44,15 +41,13 @@ class Recipe:
         settings: The encode settings all segments were encoded with.
         drop: Stream indices of the source that are left out.
         all_tags: See ``Output``.
-        sample: Write only the first packets of every other stream.
     """
 
     source: Path
     info: VideoInfo
     settings: EncodeSettings
     drop: Collection[int]
-    all_tags: bool
-    sample: bool = False
+    all_tags: bool = False
 
 
 class Timing:
@@ -83,8 +78,24 @@ def frame_of(packet: Packet[Any]) -> int:
     return round((packet.pts or 0) * packet.time_base * 1000 / TICK_MS)
 
 
-def write(out: Path, segments: Sequence[Path], counts: Sequence[int], timing: Timing, *, recipe: Recipe) -> None:
+def write(
+    out: Path,
+    segments: Sequence[Path],
+    counts: Sequence[int],
+    timing: Timing,
+    *,
+    recipe: Recipe,
+    picked: Sequence[Pick] | None = None,
+) -> None:
     """Write a result.
+
+    Args:
+        out: File to write.
+        segments: Segment files in order.
+        counts: Frames of each segment.
+        timing: True times of all frames.
+        recipe: Everything else.
+        picked: The packets of the copied streams; None is all that the source has.
 
     Raises:
         DelayError: ``timing.delay`` is too small for these segments.
@@ -106,40 +117,13 @@ def write(out: Path, segments: Sequence[Path], counts: Sequence[int], timing: Ti
         stack.enter_context(output.container)
         output.start()
         video = _video_packets(segments, counts, timing, Fraction(*recipe.info.time_base))
-        others = _other_packets(container, recipe.info, output)
-        others = _samples(others, output, recipe) if recipe.sample else others
+        if picked is None:
+            others = _other_packets(container, recipe.info, output)
+        else:
+            others = ((p.fresh(), output.by_index[p.index]) for p in picked if p.index in output.by_index)
         for packet, stream in _merge(video, others, output.video):
             packet.stream = stream
-            output.container.mux(packet)
-
-
-def write_sample(out: Path, segment: Path, recipe: Recipe) -> None:
-    """Write a result of one frame and the first packets of every other stream, to see what the container holds.
-
-    Raises:
-        InputError: The container refuses a stream.
-    """
-    try:
-        write(out, [segment], [1], Timing((0,), 1, delay=0, tail=0), recipe=replace(recipe, sample=True))
-    except (av.FFmpegError, ValueError) as error:
-        raise cannot_hold(recipe.settings.container, f"a stream of this video ({error})") from error
-
-
-def _samples(
-    others: Iterator[tuple[Packet[Any], Any]], output: Output, recipe: Recipe
-) -> Iterator[tuple[Packet[Any], Any]]:
-    """The first packet of every stream; in MP4, which drops empty tracks, a stand-in for texts that begin late."""
-    missing = {stream.index: stream for stream in output.by_index.values() if stream.type != "attachment"}
-    for number, (packet, stream) in enumerate(islice(others, _MOST_SAMPLED)):
-        if missing.pop(stream.index, None) is not None:
-            yield packet, stream
-        patient = any(other.type in ("audio", "video") for other in missing.values())
-        if not missing or (number > _SAMPLED and not patient):
-            break
-    for stream in missing.values() if is_mov(recipe.settings.container) else ():
-        packet = Packet(b"\0\0\0\0")
-        packet.pts, packet.dts, packet.duration, packet.time_base = 0, 0, 1, Fraction(1, 1000)
-        yield packet, stream
+            output.mux(packet)
 
 
 def _video_packets(

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from array import array
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
-from av.packet import Packet
 
 from waterz_spool.errors import InputError, VerificationError
+from waterz_spool.media.copies import copied_streams
 from waterz_spool.media.decoding import Frame, decode
 from waterz_spool.media.inventory import differences, inventory
-from waterz_spool.media.mux import copied_streams, describe
 from waterz_spool.media.probing import probe
-from waterz_spool.media.source import codec_name, is_payload, is_picture, open_source, read_packets
+from waterz_spool.media.source import is_picture, open_source, read_packets
+from waterz_spool.media.tracks import Track, difference, pairs, tracks
 from waterz_spool.records import VideoInfo
 
 
@@ -118,98 +114,21 @@ def _stated_end(stream: Any) -> Fraction | None:
     return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
 
 
-@dataclass
-class _Track:
-    """What the packets of one copied stream amount to."""
-
-    stream: Any = field(repr=False)
-    count: int = 0
-    end: Fraction = Fraction(0)
-    pts: array[int] = field(default_factory=lambda: array("q"))
-    durations: array[int] = field(default_factory=lambda: array("q"))
-    digest: Any = field(default_factory=hashlib.sha256)
-
-    def add(self, packet: Packet[Any]) -> None:
-        """Count one packet."""
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        self.count += 1
-        self.pts.append(-(2**62) if stamp is None else stamp)
-        if stamp is not None:
-            self.end = max(self.end, (stamp + (packet.duration or 0)) * packet.time_base)
-        if self.stream.type == "subtitle":
-            self.durations.append(packet.duration or 0)
-        self.digest.update(bytes(packet))
-
-
 def _check_packets(out: Path, got: VideoInfo, *, source: Path, info: VideoInfo, drop: Collection[int]) -> list[str]:
     """Packets of every copied stream: how many, their bytes, their times."""
     with open_source(source) as original, open_source(out) as result:
         a = _tracks(original, info, drop)
         b = _tracks(result, got, ())
-        for x, y in _pairs(a, b):
-            _compare(out, x, y)
+        for x, y in pairs(a, b):
+            if wrong := difference(x, y):
+                raise _failed(out, wrong)
         kinds = [x.stream.type for x in a]
     return [f"{kinds.count(k)} {k} stream(s) copied: packets, bytes and times equal" for k in dict.fromkeys(kinds)]
 
 
-def _tracks(container: InputContainer, info: VideoInfo, drop: Collection[int]) -> list[_Track]:
+def _tracks(container: InputContainer, info: VideoInfo, drop: Collection[int]) -> list[Track]:
     streams = [s for s in copied_streams(container, info, drop) if s.type != "attachment" and not is_picture(s)]
-    tracks = {s.index: _Track(s) for s in streams}
-    filters = {s.index: f for s in streams if (f := _adts_filter(s)) is not None}
-    for packet in read_packets(container, streams) if streams else ():
-        if is_payload(packet):
-            index = packet.stream_index
-            for plain in _plain(packet, filters.get(index)):
-                tracks[index].add(plain)
-    return list(tracks.values())
-
-
-def _adts_filter(stream: Any) -> BitStreamFilterContext | None:
-    """AAC with a header on every packet (MPEG-TS) loses it in MP4 and Matroska; so it does here."""
-    if codec_name(stream) == "aac" and not stream.codec_context.extradata:
-        return BitStreamFilterContext("aac_adtstoasc", in_stream=stream)
-    return None
-
-
-def _plain(packet: Packet[Any], strip: BitStreamFilterContext | None) -> Iterator[Packet[Any]]:
-    if strip is None:
-        yield packet
-        return
-    base = packet.time_base
-    for plain in strip.filter(packet):
-        plain.time_base = base
-        yield plain
-
-
-def _pairs(a: list[_Track], b: list[_Track]) -> Iterator[tuple[_Track, _Track]]:
-    """Streams that belong together: the n-th of each kind."""
-    for kind in dict.fromkeys(t.stream.type for t in a):
-        yield from zip([t for t in a if t.stream.type == kind], [t for t in b if t.stream.type == kind], strict=True)
-
-
-def _compare(out: Path, a: _Track, b: _Track) -> None:
-    name = describe(a.stream)
-    pcm = codec_name(a.stream).startswith("pcm_")  # demuxers cut PCM into packets as they like
-    if not pcm and a.count != b.count:
-        raise _failed(out, f"{name} has {b.count} packets instead of {a.count}")
-    if _bytes_comparable(a.stream, b.stream) and a.digest.digest() != b.digest.digest():
-        raise _failed(out, f"the data of {name} is not equal")
-    tick = max(b.stream.time_base, a.stream.time_base)
-    pairs = zip(a.pts[:1], b.pts[:1], strict=True) if pcm else zip(a.pts, b.pts, strict=True)
-    for number, (x, y) in enumerate(pairs):
-        if abs(x * a.stream.time_base - y * b.stream.time_base) > tick:
-            raise _failed(out, f"packet {number} of {name} is not at its time")
-    for number, (x, y) in enumerate(zip(a.durations, b.durations, strict=True)):
-        if abs(x * a.stream.time_base - y * b.stream.time_base) > tick:
-            raise _failed(out, f"packet {number} of {name} does not last as long")
-    if abs(a.end - b.end) > max(2 * tick, Fraction(1, 500)):
-        raise _failed(out, f"{name} ends at {float(b.end):.3f} s instead of {float(a.end):.3f} s")
-
-
-def _bytes_comparable(a: Any, b: Any) -> bool:
-    """Whether both containers frame the codec alike: H.264 and HEVC beside the main video may change framing."""
-    framed = codec_name(a) in ("h264", "hevc", "vvc")
-    return not framed or bool(a.codec_context.extradata) == bool(b.codec_context.extradata)
+    return tracks(streams, read_packets(container, streams) if streams else ())
 
 
 def _failed(out: Path, what: str) -> VerificationError:
