@@ -29,6 +29,8 @@ class Audio:
     seconds: float | None = None
     pitch: int = 9
     start: int = 0
+    rate: int = 48_000
+    bit_rate: int = 0
 
 
 @dataclass
@@ -167,7 +169,9 @@ def _mux_frames(out: Any, stream: Any, spec: Spec) -> None:
 
 
 def _audio_stream(out: Any, audio: Audio) -> Any:
-    stream = out.add_stream(audio.codec, rate=48_000)
+    stream = out.add_stream(audio.codec, rate=audio.rate)
+    if audio.bit_rate:
+        stream.codec_context.bit_rate = audio.bit_rate
     if audio.language:
         stream.metadata["language"] = audio.language
     if audio.title:
@@ -181,9 +185,13 @@ def _mux_tones(out: Any, tracks: Sequence[Any], spec: Spec) -> None:
         seconds = audio.seconds if audio.seconds is not None else spec.frames / float(spec.rate)
         context = stream.codec_context
         count = context.frame_size or 1024
-        for number in range(int(seconds * 48_000 / count)):
+        for number in range(int(seconds * audio.rate / count)):
             tone = av.AudioFrame(context.format.name, "stereo", count)
-            tone.sample_rate, tone.pts, tone.time_base = 48_000, audio.start + number * count, Fraction(1, 48_000)
+            tone.sample_rate, tone.pts, tone.time_base = (
+                audio.rate,
+                audio.start + number * count,
+                Fraction(1, audio.rate),
+            )
             wave = np.sin((np.arange(count) + number * count) / audio.pitch) * 0.3
             for plane in tone.planes:
                 plane.update(_samples(wave, context.format.name, plane.buffer_size))

@@ -41,7 +41,7 @@ class StreamFacts:
 
     def __str__(self) -> str:
         language = f" ({self.language})" if self.language else ""
-        return f"{self.kind} stream {self.index} {self.codec or 'of unknown kind'}{language}"
+        return f"stream {self.index} {self.kind} {self.codec or 'of unknown kind'}{language}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,299 @@
+"""Copied streams from one container to another: kept with every packet, or refused by number before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from tests.media import make
+from tests.media.make import Audio
+from tests.media.roundtrip import Trip, roundtrip
+from tests.media.test_verify import Copy
+from waterz_spool import media
+from waterz_spool.errors import InputError
+
+FAST = {"preset": "ultrafast"}
+
+
+def refusal(path: Path, container: str, **options: Any) -> InputError:
+    """The error of the check for this output."""
+    with pytest.raises(InputError) as caught:
+        media.check_container(path, media.probe(path), container, **options)
+    assert caught.value.exit_code == 4 and str(path) in caught.value.where
+    return caught.value
+
+
+class LastSound(Copy):
+    """The last packet of the sound lasts shorter or longer than it holds, as MP4 may say."""
+
+    def __init__(self, ticks: int, last: int) -> None:
+        self._ticks, self._last = ticks, last
+
+    def packet(self, packet: Any, index: int, number: int) -> Any:
+        if (index, number) == (1, self._last):
+            packet.duration = self._ticks
+        return packet
+
+
+@pytest.mark.parametrize("ticks", [300, 768, 4096])
+@pytest.mark.parametrize("kinds", ["mp4 mkv", "mov mkv", "mp4 mov", "m4v mkv"])
+def test_how_long_the_last_sound_packet_is_said_to_last_does_not_matter(kinds: str, ticks: int, tmp_path: Path) -> None:
+    given, wanted = kinds.split()
+    plain = make.video(tmp_path / "a.mp4", frames=20, audio=[Audio()])
+    count = packets(plain, 1)
+    source = LastSound(ticks, len(count) - 1).write(plain, tmp_path / f"b.{given}")
+    assert packets(source, 1)[-1][1] == ticks
+    assert [data for data, _ in packets(roundtrip(source, tmp_path / "work", wanted).out, 1)] == [d for d, _ in count]
+
+
+def test_how_long_a_still_picture_is_said_to_last_does_not_matter(tmp_path: Path) -> None:
+    """A slide beside the film: no container but MP4 says how long it lasts."""
+    film = make.video(tmp_path / "a.mp4", frames=20)
+    source = beside(film, make.video(tmp_path / "b.mkv", frames=1, codec="mjpeg", pix_fmt="yuvj420p"), tmp_path)
+    for container in ("mkv", "mp4"):
+        assert "1 video stream(s) copied" in str(roundtrip(source, tmp_path / container, container).checks)
+
+
+def packets(path: Path, index: int) -> list[tuple[bytes, int]]:
+    """Bytes and duration of the packets of one stream."""
+    with av.open(str(path)) as container:
+        return [(bytes(p), p.duration) for p in container.demux(container.streams[index]) if p.size]
+
+
+def beside(first: Path, second: Path, folder: Path, name: str = "both.mkv") -> Path:
+    """The streams of two files in one, packet by packet; those of the second are no default."""
+    out = folder / name
+    with av.open(str(first)) as a, av.open(str(second)) as b, av.open(str(out), "w") as made:
+        waiting = []
+        for container in (a, b):
+            copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in container.streams}
+            for stream in container.streams:
+                copies[stream.index].time_base = stream.time_base
+                copies[stream.index].disposition = 1 if container is a else 0
+            waiting += [(p, copies[p.stream_index]) for p in container.demux() if p.size]
+        for packet, copy in sorted(waiting, key=lambda w: (w[0].dts or 0) * w[0].time_base):
+            packet.stream = copy
+            packet.dts = packet.pts if packet.dts is None else packet.dts
+            made.mux(packet)
+    return out
+
+
+def data_tracks(folder: Path, code: str, count: int = 1, name: str = "a.mp4") -> Path:
+    """An MP4/MOV with tracks of data under a four-character code, after sound."""
+    path = folder / name
+    sound = make.video(folder / "sound.mp4", frames=20, audio=[Audio()])
+    with av.open(str(sound)) as given, av.open(str(path), "w", format="mp4") as made:
+        copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in given.streams}
+        for stream in given.streams:
+            copies[stream.index].time_base = stream.time_base
+        tracks = [made.add_data_stream("bin_data") for _ in range(count)]
+        for track in tracks:
+            track.time_base = Fraction(1, 1000)
+        for at in range(0, 800, 100):
+            for number, track in enumerate(tracks):
+                packet = av.Packet(bytes([65 + number]) * (60 + at // 100))
+                packet.pts = packet.dts = at
+                packet.duration, packet.time_base, packet.stream = 100, Fraction(1, 1000), track
+                made.mux(packet)
+        for packet in given.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                made.mux(packet)
+    path.write_bytes(path.read_bytes().replace(b"gpmd", code.encode()))
+    return path
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("code", ["mebx", "rtmd", "djmd", "camm", "fdsc", "mett"])
+def test_a_track_of_unknown_data_is_refused_by_number_and_code(code: str, container: str, tmp_path: Path) -> None:
+    """Cameras write them; libav's muxers leave out what their packets mean, or the packets."""
+    source = data_tracks(tmp_path, code, 2, f"a.{'mov' if container == 'mov' else 'mp4'}")
+    error = refusal(source, container)
+    assert f"stream 2 data {code}" in error.what and f"stream 3 data {code}" in error.what
+    assert "stream 1" not in error.what
+    assert "--drop 2 --drop 3" in error.todo
+    media.check_container(source, media.probe(source), container, drop=[2, 3])
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+def test_the_data_of_an_action_camera_is_kept(container: str, tmp_path: Path) -> None:
+    source = data_tracks(tmp_path, "gpmd", 2)
+    out = roundtrip(source, tmp_path / "work", container).out
+    assert [packets(out, n) for n in (2, 3)] == [packets(source, n) for n in (2, 3)]
+
+
+def test_a_container_that_holds_the_data_is_proposed(tmp_path: Path) -> None:
+    source = data_tracks(tmp_path, "gpmd")
+    assert "output in .mp4" in refusal(source, "mkv").todo
+
+
+def test_only_the_timecode_of_the_video_is_written_anew(tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.mov", frames=10, video_tags={"timecode": "01:02:03:04"}, audio=[Audio()])
+    with av.open(str(roundtrip(source, tmp_path / "work").out)) as made:
+        assert [s.metadata.get("timecode") for s in made.streams if s.type == "data"] == ["01:02:03:04"]
+
+
+class Times(Copy):
+    """The sound's packets get other times."""
+
+    def __init__(self, change: Callable[[int, int], int]) -> None:
+        self._change = change
+
+    def packet(self, packet: Any, index: int, number: int) -> Any:
+        if index == 1:
+            packet.pts = packet.dts = self._change(number, packet.pts)
+        return packet
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+def test_sound_whose_packets_share_a_time_is_refused_before_any_work(container: str, tmp_path: Path) -> None:
+    """In the middle of the file, where no sample of its beginning shows it; Matroska holds it."""
+    plain = make.video(tmp_path / "a.mkv", frames=200, options=FAST, audio=[Audio()])
+    with av.open(str(plain)) as given:
+        times = [p.pts for p in given.demux(given.streams[1]) if p.size]
+    source = Times(lambda number, pts: times[130] if 130 < number < 220 else pts).write(plain, tmp_path / "b.mkv")
+    error = refusal(source, container)
+    assert "stream 1 audio aac: its times do not rise" in error.what
+    assert "output in .mkv" in error.todo and "--drop 1" in error.todo
+    roundtrip(source, tmp_path / "work", "mkv")
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+def test_sound_whose_times_fall_is_refused_before_any_work(container: str, tmp_path: Path) -> None:
+    plain = make.video(tmp_path / "a.mkv", frames=200, options=FAST, audio=[Audio()])
+    data = bytearray(plain.read_bytes())
+    at = data.index(packets(plain, 1)[180][0])
+    assert data[at - 4] == 0x82  # a block of track 2; its time follows
+    data[at - 3 : at - 1] = (int.from_bytes(data[at - 3 : at - 1], "big", signed=True) - 60).to_bytes(
+        2, "big", signed=True
+    )
+    source = tmp_path / "b.mkv"
+    source.write_bytes(data)
+    error = refusal(source, container)
+    assert "stream 1 audio aac" in error.what and "do not rise" in error.what
+    assert "--drop 1" in error.todo and "ffmpeg -i" in error.todo
+    media.check_container(source, media.probe(source), container, drop=[1])
+
+
+class Coarse(Copy):
+    """Times in ticks of 16.777215 ms, which Matroska's clock may have: packets of 10.7 ms share some of them."""
+
+    def packet(self, packet: Any, index: int, number: int) -> Any:
+        packet.pts = packet.dts = round(packet.pts * packet.time_base * 1000 / TICK_MS)
+        packet.time_base = Fraction(1, 1000)
+        packet.duration = 0
+        return packet
+
+    def write(self, source: Path, out: Path) -> Path:
+        data = super().write(source, out).read_bytes()
+        scale = b"\x2a\xd7\xb1\x83"
+        assert data.count(scale + (1_000_000).to_bytes(3, "big")) == 1
+        out.write_bytes(data.replace(scale + (1_000_000).to_bytes(3, "big"), scale + b"\xff\xff\xff"))
+        return out
+
+
+TICK_MS = Fraction(0xFFFFFF, 10**6)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_sound_whose_packets_share_a_tick_is_kept(container: str, tmp_path: Path) -> None:
+    spec = {"frames": 20, "options": {"bf": "0"}, "audio": [Audio(rate=96_000, start=1920)]}
+    source = Coarse().write(make.video(tmp_path / "a.mp4", **spec), tmp_path / "a.mkv")
+    with av.open(str(source)) as given:
+        times = [p.dts for p in given.demux(given.streams[1]) if p.size]
+    assert len(set(times)) < len(times)
+    out = roundtrip(source, tmp_path / "work", container).out
+    assert [data for data, _ in packets(out, 1)] == [data for data, _ in packets(source, 1)]
+
+
+WMA = Audio("wmav2", bit_rate=64_000)
+OLD_SOUND = {
+    "wma in wmv": ("a.wmv", {"codec": "wmv2", "audio": [WMA]}),
+    "wma 1 in asf": ("a.asf", {"codec": "msmpeg4", "audio": [Audio("wmav1", bit_rate=64_000)]}),
+    "adpcm of avi": ("a.avi", {"codec": "mpeg4", "audio": [Audio("adpcm_ms")]}),
+    "ima adpcm of avi": ("a.avi", {"codec": "mpeg4", "audio": [Audio("adpcm_ima_wav")]}),
+    "wma in mkv": (
+        "a.wmv",
+        {"codec": "wmv2", "audio": [WMA, Audio("wmav2", bit_rate=64_000, pitch=21)]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OLD_SOUND)
+def test_matroska_holds_the_sound_of_old_windows_files(name: str, tmp_path: Path) -> None:
+    file, spec = OLD_SOUND[name]
+    trip = roundtrip(make.video(tmp_path / file, frames=20, **spec), tmp_path / "work", "mkv")
+    assert sound(trip.out) == sound(trip.source)
+    again = roundtrip(trip.out, tmp_path / "again", "mkv")
+    assert sound(again.out) == sound(trip.source)
+
+
+def sound(path: Path) -> bytes:
+    """All samples of the first sound stream."""
+    with av.open(str(path)) as container:
+        return b"".join(f.to_ndarray().tobytes() for f in container.decode(container.streams.audio[0]))
+
+
+class Trimmed(Copy):
+    """Shifted to before zero: the muxer hides what comes earlier by an edit list."""
+
+    def __init__(self, seconds: Fraction) -> None:
+        self._seconds = seconds
+
+    def packet(self, packet: Any, index: int, number: int) -> Any:
+        ticks = round(self._seconds / packet.time_base)
+        packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+        return packet
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mov"])
+@pytest.mark.parametrize("codec", ["aac", "ac3", "pcm_s16le"])
+def test_sound_that_was_cut_away_does_not_come_back(codec: str, kind: str, tmp_path: Path) -> None:
+    if (codec, kind) == ("pcm_s16le", "mp4"):
+        codec = "alac"
+    spec = {"frames": 50, "options": {"g": "50", **FAST}, "audio": [Audio(codec)]}
+    plain = make.video(tmp_path / f"plain.{kind}", **spec)
+    source = Trimmed(Fraction(7, 10)).write(plain, tmp_path / f"a.{kind}")
+    error = refusal(source, "mkv")
+    assert f"stream 1 audio {codec}" in error.what and "edit list" in error.what
+    assert f"output in .{'mp4' if kind == 'mp4' else 'mov'}" in error.todo or "output in .mp4" in error.todo
+    trip = roundtrip(source, tmp_path / "work", kind)
+    assert sound(trip.out) == sound(source)
+
+
+@pytest.mark.parametrize(
+    "codec", ["libx264", pytest.param("libx265", id="hevc"), pytest.param("mpeg2video", id="mpeg2")]
+)
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+def test_two_programmes_of_a_transport_stream_are_kept(codec: str, container: str, tmp_path: Path) -> None:
+    quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    first = make.video(tmp_path / "a.ts", frames=20, codec=codec, options=quiet, audio=[Audio()])
+    second = make.video(tmp_path / "b.ts", frames=25, codec=codec, options=quiet)
+    source = beside(first, second, tmp_path, "both.ts")
+    trip = roundtrip(source, tmp_path / "work", container)
+    assert pictures(trip.out, 2) == pictures(source, 2) and len(pictures(source, 2)) == 25
+
+
+def pictures(path: Path, index: int) -> list[bytes]:
+    """Samples of a video stream."""
+    with av.open(str(path)) as container:
+        return [bytes(f.planes[0]) for f in container.decode(container.streams[index])]
+
+
+def test_a_changed_byte_of_the_second_programme_is_noticed(tmp_path: Path) -> None:
+    """Also where both containers frame the codec in different ways."""
+    source = beside(
+        make.video(tmp_path / "a.ts", frames=20), make.video(tmp_path / "b.ts", frames=20), tmp_path, "c.ts"
+    )
+    trip: Trip = roundtrip(source, tmp_path / "work", "mkv")
+    data = trip.out.read_bytes()
+    packet = packets(trip.out, 1)[7][0]
+    assert data.count(packet) == 1
+    (tmp_path / "d.mkv").write_bytes(data.replace(packet, packet[:-3] + bytes([packet[-3] ^ 1]) + packet[-2:]))
+    with pytest.raises(Exception, match="data of stream 1 video h264"):
+        trip.verify(tmp_path / "d.mkv")
