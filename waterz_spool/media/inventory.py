@@ -137,6 +137,7 @@ def _video_differences(source: Inventory, result: Inventory) -> list[str]:
         ("sample aspect ratio", _aspect(a.sample_aspect), _aspect(b.sample_aspect)),
         ("colour range", *_range_pair(a, b)),
         *_colour_checks(a, b),
+        ("chroma location", a.chroma_location, a.chroma_location and _location(b)),
         ("mastering display", _display(a), _display(b)),
         ("content light level", a.content_light, b.content_light),
     ]
@@ -175,6 +176,11 @@ def _colour_checks(a: VideoInfo, b: VideoInfo) -> list[tuple[str, int, int]]:
         ("colour primaries", a.color_primaries, b.color_primaries),
         ("transfer characteristics", a.color_trc, b.color_trc),
     ]
+
+
+def _location(info: VideoInfo) -> str:
+    """What nothing says is left, as every standard since MPEG-2 has it."""
+    return info.chroma_location or "left"
 
 
 def _display(info: VideoInfo) -> tuple[int, ...] | None:

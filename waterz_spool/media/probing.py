@@ -16,6 +16,7 @@ from waterz_spool.media.pixels import work_format
 from waterz_spool.media.source import (
     DYNAMIC_HDR,
     MAX_PIXELS,
+    chroma_location,
     codec_name,
     content_light,
     counted_rate,
@@ -134,6 +135,7 @@ def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame) 
         display_matrix=display_matrix(frame),
         mastering_display=mastering_display(frame),
         content_light=content_light(frame),
+        chroma_location=chroma_location(container, stream) if (work.shift_x, work.shift_y) == (1, 1) else "",
     )
 
 

@@ -81,6 +81,8 @@ def encode_settings(
     if lossless:
         _set_lossless(chosen, name, encoder)
     _set_hdr(chosen, name, encoder, info)
+    if info.chroma_location:
+        chosen["chroma_sample_location"] = info.chroma_location
     _override(chosen, encoder, options or {})
     _check_container(container, encoder, info, work)
     settings = EncodeSettings(codec=name, pix_fmt=pix_fmt, options=chosen, container=container)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import re
 import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import av
+from av import logging as libav_log
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -34,6 +37,8 @@ DYNAMIC_HDR = {
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
 }
 """Side data of frames that is metadata for every frame: the name by which people know it."""
+_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
+_LISTENING = Lock()
 _COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "mjpeg", "obu", "av1"}
 
 
@@ -214,3 +219,22 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """The nine integers of the display matrix."""
     data = side_data(frame, "DISPLAYMATRIX")
     return None if data is None else struct.unpack("=9i", data[:36])
+
+
+def chroma_location(container: InputContainer, stream: VideoStream) -> str:
+    """Where chroma samples lie between those of luma, in libav's word; "" when nothing says.
+
+    PyAV hands out no such field. libav prints it in its description of a file, for who wants to know much.
+    """
+    with _LISTENING:
+        level = libav_log.get_level()
+        libav_log.set_level(libav_log.VERBOSE)
+        libav_log.set_libav_level(libav_log.VERBOSE)
+        try:
+            described = container.dumps_format()
+        finally:
+            libav_log.set_libav_level(libav_log.INFO)
+            libav_log.set_level(level)
+    line = re.search(rf"^  Stream #0:{stream.index}\b.*", described, re.MULTILINE)
+    found = re.search(rf"[(,] ?({'|'.join(_LOCATIONS)})[,)]", line[0]) if line else None
+    return found[1] if found else ""
