@@ -221,7 +221,7 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     return None if data is None else struct.unpack("=9i", data[:36])
 
 
-def chroma_location(container: InputContainer, stream: VideoStream) -> str:
+def chroma_location(container: Any, stream: VideoStream) -> str:
     """Where chroma samples lie between those of luma, in libav's word; "" when nothing says.
 
     PyAV hands out no such field. libav prints it in its description of a file, for who wants to know much.
