@@ -12,6 +12,7 @@ from waterz_spool.launch.ingest import as_file
 from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.report.living import Living, standing
+from waterz_spool.report.result import Result, result_of
 from waterz_spool.spool import Job as _Job
 from waterz_spool.stages.request import DisplayBox
 
@@ -36,6 +37,11 @@ class Job:
     def result(self) -> Path | None:
         """Where the published result lies; None before."""
         return result_path(self._job)
+
+    @property
+    def details(self) -> Result | None:
+        """What was done: where the overlay was, how much of it was really seen, time, size; None before."""
+        return result_of(self._job)
 
     @property
     def passed(self) -> tuple[int, ...]:

@@ -149,6 +149,10 @@ class SegmentJob(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
 
+LOW_WEIGHT = 0.3
+"""Below this a restoration is a guess."""
+
+
 class Confidence(msgspec.Struct, frozen=True, kw_only=True):
     """How far a restoration rests on pixels that were really seen."""
 
@@ -181,6 +185,23 @@ class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """An overlay as people see it: x, y, width, height in px of the displayed picture, and seconds from the start."""
+
+    box: Box
+    start_s: float
+    stop_s: float
+
+
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment whose restoration rests on little that was seen, with its place in time."""
+
+    segment: int
+    start_s: float
+    stop_s: float
+    weight: float
+
+
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     """What finalize reports about the published video."""
 
@@ -191,5 +212,11 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     checks: tuple[str, ...]  # what was verified, in words
     passed: tuple[int, ...] = ()  # segments that could not be restored and are the source's own
-    confidence: Confidence | None = None
+    confidence: Confidence | None = None  # None: nothing was hidden, or its engine does not tell
+    source: str = ""  # who said where the overlay is: box, mask, or a detector's name
+    tracks: tuple[Place, ...] = ()  # the first ones, at most 32
+    track_count: int = 0  # of all
+    engines: tuple[str, ...] = ()  # restorers that filled something
+    doubts: tuple[Doubt, ...] = ()  # the least certain segments, at most 8, the worst first
+    doubt_count: int = 0  # of all segments with a weight below 0.3
     schema: int = SCHEMA

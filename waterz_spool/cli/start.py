@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from waterz_spool.cli.context import Settings, on_terminal, private_spool, shared_options
+from waterz_spool.cli.done import tell_result
 from waterz_spool.cli.sbatch import SubmitCommand, sbatch_arguments
 from waterz_spool.config import Config
 from waterz_spool.errors import InputError, JobFailedError, NoOverlayError, UsageError, WaterzError, printable
+
+if TYPE_CHECKING:
+    from waterz_spool.launch.local import LocalWorkers
+    from waterz_spool.spool import Job, Spool
 
 _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
@@ -58,6 +62,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         help="A segment that cannot be restored fails the job [default], or stays as it is in the source: exit code 7.",
     ),
     click.option("--segment-s", type=float, help="Target length of a segment in seconds of video."),
+    click.option("--report", is_flag=True, help="Write a summary beside the result, NAME.clean.json."),
 ]
 
 
@@ -153,7 +158,8 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
     results = []
     for video in videos:
         try:
-            results.append(_run_one(settings, video, order, config, keep=keep, requeue=requeue))
+            more = {"keep": keep, "requeue": requeue, "report": given["report"], "named_too": len(videos) > 1}
+            results.append(_run_one(settings, video, order, config, **more))
         except WaterzError as error:
             if len(videos) == 1:
                 raise
@@ -180,14 +186,22 @@ def _come_back(stop: Interrupted, *, useful: bool) -> None:
 
 
 def _run_one(
-    settings: Settings, video: str, order: Any, config: Config, *, keep: bool, requeue: bool
+    settings: Settings,
+    video: str,
+    order: Any,
+    config: Config,
+    *,
+    keep: bool,
+    requeue: bool,
+    report: bool,
+    named_too: bool,
 ) -> tuple[dict[str, Any], str]:
     """Run one video; returns what to print."""
     from waterz_spool.launch.follow import Progress, result_path, run_local
     from waterz_spool.launch.ingest import as_file, drop
-    from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers, visible_gpus
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
+    from waterz_spool.launch.summary import check_summary
     from waterz_spool.report.living import Living
     from waterz_spool.report.status import notes_of, summary
     from waterz_spool.stages.request import output_path
@@ -201,15 +215,12 @@ def _run_one(
     path, order = as_file(video, order, spool, config, progress=Progress(terminal=on_terminal()))
     mine, named = shared is None and not keep, order.output or config.output.template
     output = output_path(path, named, base=Path.cwd() if order.output else None)
+    if report:
+        check_summary(output, overwrite=config.output.overwrite)
     job = submit(spool, path, order, config, base=Path.cwd())
     if spool.paused:
         raise UsageError("the whole spool is paused", where=str(spool.root), todo="waterz-spool resume")
-    gpus = visible_gpus() if config.restore.engine in ("auto", "propainter") else ()
-    count = config.worker.workers or len(gpus) or default_workers()
-    threads = config.worker.restore_threads or default_threads(count)
-    workers = LocalWorkers(
-        spool.root, [job.id], count=count, threads=threads, gpus=gpus, config_file=settings.config_file
-    )
+    workers = _workers(settings, spool, job, config)
     done = 0
     try:
         if job.state().paused:
@@ -218,6 +229,7 @@ def _run_one(
         with _interruptible():
             run_local(job, workers, Progress(terminal=on_terminal()))
         printed = {**summary(job, Living(spool)), "boxes": notes_of(job, job.state())}, f"{result_path(job)}"
+        tell_result(settings, job, named=named_too, report=report)
     except Interrupted as stop:
         if requeue:
             _come_back(stop, useful=_done(job) > done)
@@ -234,6 +246,16 @@ def _run_one(
         spool.clean(older_than_s=0.0, states=("done",), jobs=[job.id], dry_run=False)
         drop(video, spool)
     return printed
+
+
+def _workers(settings: Settings, spool: Spool, job: Job, config: Config) -> LocalWorkers:
+    """Workers of this machine for one job, not started yet."""
+    from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers, visible_gpus
+
+    gpus = visible_gpus() if config.restore.engine in ("auto", "propainter") else ()
+    count = config.worker.workers or len(gpus) or default_workers()
+    threads = config.worker.restore_threads or default_threads(count)
+    return LocalWorkers(spool.root, [job.id], count=count, threads=threads, gpus=gpus, config_file=settings.config_file)
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -283,6 +305,8 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
 
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
+    if given["report"] and not wait:
+        raise UsageError("who writes the report must wait for the result", where="--report", todo="add --wait")
     spool = open_or_create(settings.spool_root(), config)
     files = (as_file(video, order, spool, config, progress=Progress(terminal=on_terminal())) for video in videos)
     jobs = [submit(spool, path, each, config, base=Path.cwd()) for path, each in files]
@@ -293,7 +317,7 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
             for job in jobs:
                 tend = partial(watch.check, job) if watch else lambda: None
                 follow(job, progress=Progress(terminal=on_terminal()), tend=tend)
-                sys.stderr.flush()
+                tell_result(settings, job, named=True, report=given["report"])
         raise_if_passed({job.id: job.state().passed for job in jobs})
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.done import tell_worker
 from waterz_spool.cli.sbatch import SbatchCommand, sbatch_arguments
 from waterz_spool.errors import UsageError
 
@@ -66,6 +67,8 @@ def worker_command(settings: Settings, **given: Any) -> None:
         serve_group=given["serve_group"],
     )
     shift.work(stop, limits, threads=threads)
+    if limits.drain and not given["quiet"]:
+        tell_worker(settings, spool, finished=shift.finished, published=shift.published)
     if stop:
         back = bool(allocation and given["requeue"]) and shift.come_back(stop.signal)
         sys.exit(exit_code(stop.signal, scheduled=back or given["requeue"]))

@@ -72,6 +72,16 @@ class Shift:
             self._worker = Worker(session, stop, limits, threads=threads)
             self._worker.run()
 
+    @property
+    def finished(self) -> int:
+        """Tasks that were done."""
+        return self._worker.finished if self._worker else 0
+
+    @property
+    def published(self) -> list[str]:
+        """Ids of jobs whose results were published."""
+        return self._worker.published if self._worker else []
+
     def _service(self) -> dict[str, object]:
         """Whom this worker serves, for those who ask why nobody takes their job."""
         jobs = {"jobs": list(self._jobs)} if self._jobs else {}

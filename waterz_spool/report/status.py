@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from waterz_spool.errors import printable
-from waterz_spool.records import Confidence, SegmentResult
+from waterz_spool.records import SegmentResult
 from waterz_spool.report.living import Living, standing, worker_name
 from waterz_spool.report.pace import pace, segment_result
+from waterz_spool.report.result import data_of, result_of
 from waterz_spool.report.words import clock
 from waterz_spool.spool import Job, JobState, TaskState
 
@@ -73,13 +74,15 @@ def counts_text(state: JobState) -> str:
 
 
 def row(job: Job, state: JobState, living: Living) -> tuple[str, ...]:
-    """One line of the table of jobs: id, state, segments, frames per second, time left, workers."""
+    """One line of the table of jobs: id, state, segments, frames per second, time left, share seen, workers."""
     found = speed(job, state, living)
     fps = f"{found.fps:.1f}" if found.fps else "-"
     names = sorted(set(found.workers))
     workers = f"{len(found.workers)} ({', '.join(names[:3])}{', ..' if len(names) > 3 else ''})" if names else "-"
     passed = f" ({len(state.passed)} passed through)" if state.passed else ""
-    return job.id, standing(job, state, living) + passed, counts_text(state), fps, clock(found.eta_s), workers
+    made = result_of(job, state)
+    seen = f"{made.seen:.0%}" if made and made.seen is not None else "-"
+    return job.id, standing(job, state, living) + passed, counts_text(state), fps, clock(found.eta_s), seen, workers
 
 
 def passed_text(passed: tuple[int, ...]) -> str:
@@ -108,7 +111,7 @@ def one_line(job: Job, state: JobState, living: Living, *, elapsed_s: float) -> 
     return f"{head}  {done}/{all_} segments{rate}  {clock(elapsed_s)}"
 
 
-JOB_COLUMNS = ("JOB", "STATE", "SEGMENTS", "FPS", "ETA", "WORKERS")
+JOB_COLUMNS = ("JOB", "STATE", "SEGMENTS", "FPS", "ETA", "SEEN", "WORKERS")
 SEGMENT_COLUMNS = ("SEGMENT", "STATE", "ATTEMPT", "FAILED", "LOST", "RELEASED", "FRAMES", "SECONDS", "SEEN", "WEIGHT")
 
 
@@ -140,16 +143,6 @@ def _result_cells(result: SegmentResult | None) -> tuple[str, ...]:
     return str(result.frames), f"{result.seconds:.1f}", *trust
 
 
-def trust_text(confidence: Confidence | None) -> str:
-    """What a confidence means, in a few words."""
-    if confidence is None:
-        return "nothing was hidden"
-    level = "high" if confidence.weight >= 0.6 else "middle" if confidence.weight >= 0.3 else "low"
-    return (
-        f"{level} confidence: {confidence.seen:.0%} of the hidden pixels were seen, mean weight {confidence.weight:.2f}"
-    )
-
-
 def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Plain aligned columns, safe for terminals and logs."""
     lines = [columns, *(tuple(printable(cell) for cell in row) for row in rows)]
@@ -178,6 +171,8 @@ def summary(job: Job, living: Living, state: JobState | None = None) -> dict[str
         "output": record.path if record else None,
         "workers": [worker for task in running if (worker := _worker(job, task))],
     }
+    if result := result_of(job, state):
+        data |= {key: value for key, value in data_of(result).items() if key not in data}
     if page := review_page(job, state):
         data["review"] = str(page)
     if state.reasons:

@@ -15,10 +15,10 @@ import msgspec
 
 from waterz_spool import media
 from waterz_spool.errors import TryAgainError
-from waterz_spool.records import JobResult, SegmentResult, mean_confidence
 from waterz_spool.spool import Claim, Job
 from waterz_spool.stages.payloads import plan_of
 from waterz_spool.stages.request import decode_request
+from waterz_spool.stages.telling import job_result
 
 log = logging.getLogger(__name__)
 
@@ -63,18 +63,8 @@ def finalize(claim: Claim, check: Callable[[], None]) -> tuple[Path, bytes] | No
         out, source=source, info=plan.video, plan_pts=plan.pts, last_duration=plan.last_duration, drop=request.drop
     )
     check()
-    found = [msgspec.json.decode(results[index].info, type=SegmentResult) for index in results]
     reference = claim.sealed(out)
-    result = JobResult(
-        output=request.output,
-        bytes=reference.bytes,
-        sha256=reference.sha256,
-        frames=plan.frame_count,
-        seconds=round(time.monotonic() - begun, 3),
-        checks=tuple(checks),
-        passed=tuple(index for index, end in results.items() if end.passed),
-        confidence=mean_confidence([segment.confidence for segment in found]),
-    )
+    result = job_result(request, plan, results, reference, checks=checks, seconds=time.monotonic() - begun)
     return out, msgspec.json.encode(result)
 
 

@@ -77,6 +77,7 @@ class Worker:
         limits: When it ends by itself.
         threads: Threads of a restorer.
         finished: Tasks it has done.
+        published: Ids of jobs whose results it has published.
     """
 
     session: Session
@@ -86,6 +87,7 @@ class Worker:
     _restorers: dict[str, Restorer] = field(default_factory=dict)
     _segments: int = 0
     finished: int = 0
+    published: list[str] = field(default_factory=list)
     _encoding: Future[None] | None = None
     _unpublished: dict[str, str] = field(default_factory=dict)
     _stopped: bool = False
@@ -219,6 +221,7 @@ class Worker:
 
             try:
                 publish(job, foreign=self.session.owners.foreign(job))
+                self.published.append(job.id)
             except (OSError, WaterzError) as error:
                 if self._unpublished.get(job.id) != str(error):  # once, not at every look
                     self._unpublished[job.id] = str(error)

@@ -28,6 +28,7 @@ from waterz_spool.spool.log.formats import (
 from waterz_spool.spool.log.layout import (
     COMMIT_NAME,
     PLAN_NAME,
+    PREP,
     PUBLISHED_NAME,
     JobLayout,
     Task,
@@ -90,8 +91,17 @@ class JobLog:
         key = (task, attempt)
         if key not in self._times:
             with contextlib.suppress(OSError):
-                self._times[key] = self.ops.look(self.layout.log / end_name(task, attempt)).mtime_s
+                self._times[key] = self._when(end_name(task, attempt))
         return self._times.get(key)
+
+    def span_s(self) -> float | None:
+        """Seconds of the server's clock from the first claim to publication; None where that cannot be told."""
+        with contextlib.suppress(OSError):
+            return max(0.0, round(self._when(PUBLISHED_NAME) - self._when(claim_name(PREP, 1)), 1))
+        return None
+
+    def _when(self, name: str) -> float:
+        return self.ops.look(self.layout.log / name).mtime_s
 
     def owner(self, task: Task, attempt: int) -> Token | None:
         """Who claimed an attempt that is known to be claimed."""

@@ -1,0 +1,172 @@
+"""What was done, when a result is published: in lines for people, and as data for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from waterz_spool.errors import printable
+from waterz_spool.records import LOW_WEIGHT, JobResult, Place
+from waterz_spool.report.words import clock, count
+from waterz_spool.spool import FINAL, Job, JobState
+
+SCHEMA = 1
+_SHOWN = 5
+_SURE = 0.6
+_NOTHING = 0.02  # of the hidden pixels seen: a rounding error, or one frame's edge
+
+_SOURCES = {
+    "box": "as given by --box",
+    "mask": "as given by --mask",
+    "static": "by the static detector",
+    "yolo": "by your weights",
+    "yolo+static": "by your weights and the static detector",
+}
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A published result.
+
+    ``seen`` is the share of the hidden pixels that some other frame shows, ``weight`` the share of the filling that
+    is taken from there; both None where nothing was hidden or the engine does not tell. ``seconds`` is the time from
+    the first claim to publication, pauses included. ``guess`` is True where
+    the filling is a guess; ``warnings`` say so in words.
+    """
+
+    job: str
+    output: str
+    bytes: int
+    sha256: str
+    frames: int
+    seconds: float | None
+    source: str
+    tracks: tuple[Place, ...]
+    track_count: int
+    engines: tuple[str, ...]
+    seen: float | None
+    weight: float | None
+    hidden_px: int
+    guess: bool
+    warnings: tuple[str, ...]
+    look_at_s: float | None  # the middle of the least certain segment, where it is not certain
+    checks: tuple[str, ...]
+    passed: tuple[int, ...]
+    schema: int = SCHEMA
+
+
+def result_of(job: Job, state: JobState | None = None) -> Result | None:
+    """What was done for a job; None while its result is not published, or where its records do not tell."""
+    state = state or job.state()
+    record = job.published() if state.published else None
+    final = next((task for task in state.tasks if task.task == FINAL and task.kind == "done"), None)
+    end = job.log.end(FINAL, final.attempt) if final else None
+    if record is None or end is None:
+        return None
+    try:
+        made = msgspec.json.decode(end.info, type=JobResult)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    confidence = made.confidence
+    doubt = made.doubts[0] if made.doubts and made.doubts[0].weight < _SURE else None
+    return Result(
+        job=job.id,
+        output=record.path,
+        bytes=record.bytes,
+        sha256=record.sha256,
+        frames=made.frames,
+        seconds=job.log.span_s(),
+        source=made.source,
+        tracks=made.tracks,
+        track_count=made.track_count,
+        engines=made.engines,
+        seen=confidence.seen if confidence else None,
+        weight=confidence.weight if confidence else None,
+        hidden_px=confidence.hidden_px if confidence else 0,
+        guess=confidence is not None and confidence.weight < LOW_WEIGHT,
+        warnings=tuple(_warnings(made, state.segments or 0)),
+        look_at_s=(doubt.start_s + doubt.stop_s) / 2 if doubt else None,
+        checks=made.checks,
+        passed=made.passed,
+    )
+
+
+def _warnings(made: JobResult, segments: int) -> Iterator[str]:
+    confidence = made.confidence
+    if confidence is None:
+        return
+    if made.engines == ("membrane",):
+        yield "warning: the membrane engine looks at no other frame; the place is a smooth guess"
+    elif confidence.weight < LOW_WEIGHT and confidence.seen < _NOTHING:
+        yield "warning: nothing behind the overlay was ever visible; the place is a smooth guess"
+    elif confidence.weight < LOW_WEIGHT:
+        yield (
+            f"warning: little behind the overlay was ever visible ({confidence.seen:.0%}); "
+            "most of the place is a smooth guess"
+        )
+    elif made.doubt_count:
+        worst = made.doubts[0]
+        yield (
+            f"warning: in {made.doubt_count} of {count(segments, 'segment')} most of the place is a smooth guess, "
+            f"worst at {clock(worst.start_s)}-{clock(worst.stop_s)}"
+        )
+
+
+def lines_of(result: Result, *, named: bool) -> list[str]:
+    """What was done, in lines; each stands for itself.
+
+    Args:
+        result: The result.
+        named: Whether to say where it lies, where that is not printed anyway.
+    """
+    took = f"{_took(result.seconds)}, " if result.seconds is not None else ""
+    where = f"{printable(result.output)}: " if named else ""
+    lines = [*_places(result), trust_text(result), f"{where}{took}{size_text(result.bytes)}, verified"]
+    if result.look_at_s is not None:
+        lines.append(f"look at {clock(result.look_at_s)} first: least was seen there")
+    return [*lines, *result.warnings]
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else clock(seconds)
+
+
+def _places(result: Result) -> Iterator[str]:
+    """Where the overlay was, and when."""
+    verb = "removed" if result.source in ("box", "mask") else "found"
+    who = _SOURCES.get(result.source, f"by detector {printable(result.source)}")
+    for place in result.tracks[:_SHOWN]:
+        when = f"{clock(place.start_s)}-{clock(place.stop_s)}"
+        yield f"{verb} {','.join(map(str, place.box))} in {when} ({who})"
+    if result.track_count > _SHOWN:
+        yield f"and {count(result.track_count - _SHOWN, 'more place')}"
+
+
+def trust_text(result: Result) -> str:
+    """How much of the hidden picture was really seen, how much filled in, how much invented."""
+    if result.seen is None or result.weight is None:
+        if "propainter" in result.engines:
+            return "what no other frame shows was invented by the network; how much that is was not measured"
+        return "nothing was hidden"
+    level = "high" if result.weight >= _SURE else "middle" if result.weight >= LOW_WEIGHT else "low"
+    return (
+        f"{level} confidence: {result.seen:.0%} of the hidden picture was seen in other frames; "
+        f"{result.weight:.0%} is taken from them, {1 - result.weight:.0%} filled in smoothly"
+    )
+
+
+def size_text(size: int) -> str:
+    """Bytes for people: 830 B, 12.4 kB, 1.6 MB."""
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def data_of(result: Result) -> dict[str, Any]:
+    """The same as plain data, for --json and summary files."""
+    found: dict[str, Any] = msgspec.to_builtins(result)
+    return found
