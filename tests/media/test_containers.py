@@ -11,11 +11,15 @@ import av
 import pytest
 
 from tests.media import make
-from tests.media.make import Audio
+from tests.media.make import Audio, Subtitle
 from tests.media.roundtrip import Trip, roundtrip
 from tests.media.test_verify import Copy
 from waterz_spool import media
-from waterz_spool.errors import InputError
+from waterz_spool.config import Config
+from waterz_spool.errors import InputError, UsageError
+from waterz_spool.records import Plan
+from waterz_spool.stages.prepare import make_plan
+from waterz_spool.stages.request import JobRequest
 
 FAST = {"preset": "ultrafast"}
 
@@ -297,3 +301,170 @@ def test_a_changed_byte_of_the_second_programme_is_noticed(tmp_path: Path) -> No
     (tmp_path / "d.mkv").write_bytes(data.replace(packet, packet[:-3] + bytes([packet[-3] ^ 1]) + packet[-2:]))
     with pytest.raises(Exception, match="data of stream 1 video h264"):
         trip.verify(tmp_path / "d.mkv")
+
+
+@pytest.mark.parametrize("number", [7, 5])
+def test_to_leave_out_what_is_not_there_is_a_usage_error(number: int, tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.mkv", frames=5, audio=[Audio(language="deu")], subtitles=[Subtitle()])
+    for container in ("mkv", "mp4"):
+        with pytest.raises(UsageError, match=f"--drop {number}: there is no such stream") as caught:
+            media.check_container(source, media.probe(source), container, drop=[1, number])
+        assert caught.value.exit_code == 2 and caught.value.where == str(source)
+        assert "stream 1 audio aac (deu); stream 2 subtitle subrip" in caught.value.todo
+
+
+def test_what_cannot_be_left_out_is_a_usage_error(tmp_path: Path) -> None:
+    spec = {"frames": 50, "video_tags": {"timecode": "01:02:03:04"}, "chapters": [(0, 1, "One"), (1, 2, "Two")]}
+    source = make.video(tmp_path / "a.mov", audio=[Audio()], **spec)
+    with av.open(str(source)) as given:
+        kinds = [s.type for s in given.streams]
+    assert kinds == ["video", "audio", "data", "data"]
+    reasons = {0: "the video itself", 2: "the list of chapters", 3: "the timecode of the video"}
+    for number, reason in reasons.items():
+        with pytest.raises(UsageError, match=reason) as caught:
+            media.check_container(source, media.probe(source), "mov", drop=[number])
+        assert "that can be left out: stream 1 audio aac" in caught.value.todo
+
+
+@pytest.mark.parametrize("rate", [1200, 1500, 3000])
+def test_frames_nearer_than_the_ticks_of_matroska_are_refused(rate: int, tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.mp4", frames=40, rate=Fraction(rate))
+    info = media.probe(source)
+    pts = [f.pts for f in media.decode(source, info)]
+    for container in ("mkv", "webm"):
+        codec = "libvpx-vp9" if container == "webm" else None
+        settings = media.encode_settings(info, container=container, codec=codec)
+        with pytest.raises(
+            InputError, match=rf"\.{container} cannot hold frames nearer than 1 ms: frame \d+"
+        ) as caught:
+            media.check_times(source, info, settings, pts)
+        assert caught.value.where == str(source) and "output in .mp4" in caught.value.todo
+    media.check_times(source, info, media.encode_settings(info, container="mp4"), pts)
+    roundtrip(source, tmp_path / "work", "mp4")
+
+
+@pytest.mark.parametrize("rate", [25, 240, 1000])
+def test_frames_of_usual_rates_fit_the_ticks_of_matroska(rate: int, tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.mp4", frames=10, rate=Fraction(rate))
+    info = media.probe(source)
+    settings = media.encode_settings(info, container="mkv")
+    media.check_times(source, info, settings, [f.pts for f in media.decode(source, info)])
+
+
+HOUR = 90_000 * 3600
+
+
+@pytest.mark.parametrize("gaps", [[15], [1], [29], [28], [2, 15], [10, 11], [15, 16, 17, 18]])
+@pytest.mark.parametrize("bframes", ["0", "3"])
+def test_no_frame_is_decoded_long_before_it_is_shown(bframes: str, gaps: list[int], tmp_path: Path) -> None:
+    """Older players take a composition offset of more than 2**28 ticks for damage, and forget all of them."""
+    pts = [index * 3600 + sum(HOUR * (index >= gap) for gap in gaps) for index in range(30)]
+    spec = {"frames": 30, "pts": pts, "time_base": Fraction(1, 90_000), "options": {"bf": bframes}}
+    source = make.video(tmp_path / "a.mp4", muxer={"video_track_timescale": "90000"}, **spec)
+    info = media.probe(source)
+    settings = media.encode_settings(info, container="mp4")
+    assert media.long_gaps(pts, info, settings) == tuple(gaps)
+    trip = roundtrip(source, tmp_path / "work", cuts=[gap / 30 for gap in gaps])
+    with av.open(str(trip.out)) as made:
+        offsets = [p.pts - p.dts for p in made.demux(made.streams.video[0]) if p.size]
+        assert len(offsets) == 30 and all(0 <= offset < 1 << 28 for offset in offsets)
+        assert made.streams.video[0].duration == pts[-1] + 3600
+
+
+def test_a_gap_that_every_player_takes_is_no_cut(tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.mp4", frames=5)
+    info = media.probe(source)
+    pts = [0, 512, 512 * 25 * 60, 512 * 25 * 90]
+    assert media.long_gaps(pts, info, media.encode_settings(info, container="mp4")) == ()
+    assert media.long_gaps([0, HOUR * 10], info, media.encode_settings(info, container="mkv")) == ()
+
+
+UNKNOWN = {
+    "sound in mp4": ("a.mp4", {"audio": [Audio(), Audio("ac3")]}, b"ac-3", b"zc-3", "stream 2 audio zc-3", 2),
+    "sound in mov": ("a.mov", {"audio": [Audio("pcm_s16le")]}, b"sowt", b"zowt", "stream 1 audio zowt", 1),
+    "text in mp4": ("a.mp4", {"subtitles": [Subtitle("mov_text")]}, b"tx3g", b"zx3g", "stream 1 data zx3g", 1),
+    "sound in mkv": ("a.mkv", {"audio": [Audio()]}, b"A_AAC", b"A_ZZZ", "stream 1 audio of unknown kind", 1),
+    "text in mkv": ("a.mkv", {"subtitles": [Subtitle()]}, b"S_TEXT/UTF8", b"S_TEXT/ZZZZ", "stream 1 subtitle", 1),
+    "sound in avi": (
+        "a.avi",
+        {"codec": "mpeg4", "audio": [Audio("adpcm_ms")]},
+        b"strf\x32\0\0\0\2\0",
+        b"strf\x32\0\0\0\x5a\x5a",
+        "stream 1 audio",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_a_stream_of_unknown_codec_is_refused_by_number(name: str, container: str, tmp_path: Path) -> None:
+    file, spec, known, unknown, words, number = UNKNOWN[name]
+    source = make.video(tmp_path / file, frames=10, **spec)
+    data = source.read_bytes()
+    assert known in data and len(known) == len(unknown)
+    source.write_bytes(data.replace(known, unknown))
+    error = refusal(source, container)
+    assert words in error.what and f"--drop {number}" in error.todo
+    media.check_container(source, media.probe(source), container, drop=[number])
+
+
+def test_a_second_picture_of_unknown_codec_is_refused_by_number(tmp_path: Path) -> None:
+    second = make.video(tmp_path / "b.mov", frames=10, codec="mjpeg", pix_fmt="yuvj420p")
+    source = beside(make.video(tmp_path / "a.mp4", frames=10), second, tmp_path, "c.mov")
+    data = source.read_bytes()
+    assert data.count(b"jpeg") == 1
+    source.write_bytes(data.replace(b"jpeg", b"zpeg"))
+    for container in ("mp4", "mov", "mkv"):
+        error = refusal(source, container)
+        assert "stream 1 video zpeg" in error.what and "--drop 1" in error.todo
+
+
+@pytest.mark.parametrize("table", [b"stsz", b"stco", b"stsc", b"stts"])
+def test_sound_whose_header_is_broken_is_told_before_any_work(table: bytes, tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.mp4", frames=10, audio=[Audio()])
+    data = bytearray(source.read_bytes())
+    at = data.rindex(table)
+    data[at : at + 4] = b"zzzz"
+    source.write_bytes(data)
+    for container in ("mp4", "mkv"):
+        error = refusal(source, container)
+        assert "stream 1 audio aac: nothing of it can be read" in error.what and "--drop 1" in error.todo
+        media.check_container(source, media.probe(source), container, drop=[1])
+
+
+@pytest.mark.parametrize("codec", ["pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le", "pcm_f64be"])
+def test_sound_that_many_players_would_play_as_noise_does_not_go_into_mp4(codec: str, tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.mov", frames=10, audio=[Audio(codec)])
+    error = refusal(source, "mp4")
+    assert f"stream 1 audio {codec}" in error.what and "noise" in error.what
+    assert "output in .mkv" in error.todo or "output in .mov" in error.todo
+    for container in ("mov", "mkv") if codec != "pcm_f64be" else ("mov",):
+        assert sound(roundtrip(source, tmp_path / container, container).out) == sound(source)
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le"])
+def test_sound_that_mp4_has_already_stays(codec: str, tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.mp4", frames=10, audio=[Audio(codec)])
+    assert sound(roundtrip(source, tmp_path / "work").out) == sound(source)
+
+
+def plan_of(source: Path, output: str) -> Plan:
+    """The plan of a job with a box."""
+    request = JobRequest(source_name=source.name, output=output, exact_boxes=((8, 8, 16, 16),), config=Config())
+    return make_plan(request, source, media.probe(source), None)
+
+
+def test_prepare_refuses_times_that_the_output_cannot_hold_before_any_segment(tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.mp4", frames=40, rate=Fraction(1500))
+    with pytest.raises(InputError, match=r"\.mkv cannot hold frames nearer than 1 ms"):
+        plan_of(source, "/x/o.mkv")
+    assert plan_of(source, "/x/o.mp4").frame_count == 40
+
+
+def test_a_segment_begins_behind_a_long_gap(tmp_path: Path) -> None:
+    pts = [index * 3600 + HOUR * (index >= 15) for index in range(30)]
+    source = make.video(tmp_path / "a.ts", frames=30, pts=pts, time_base=Fraction(1, 90_000))
+    for container in ("mp4", "mov", "mkv"):
+        starts = [segment.start for segment in plan_of(source, f"/x/o.{container}").segments]
+        assert (15 in starts) == (container != "mkv")

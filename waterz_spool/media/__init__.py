@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from waterz_spool.media.check import check_container
+    from waterz_spool.media.check import check_container, check_times
     from waterz_spool.media.container import container_of, default_container
     from waterz_spool.media.crops import CropReader, CropWriter, MaskReader, MaskWriter
     from waterz_spool.media.decoding import Frame, decode, last_duration
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from waterz_spool.media.pixels import Plane, Planes, WorkFormat, planes, to_frame, work_format
     from waterz_spool.media.probing import probe
     from waterz_spool.media.settings import encode_settings
+    from waterz_spool.media.timing import long_gaps
     from waterz_spool.media.verifying import verify
 
 _HOME = {
@@ -29,12 +30,14 @@ _HOME = {
     "SegmentEncoder": "encode",
     "WorkFormat": "pixels",
     "check_container": "check",
+    "check_times": "check",
     "container_of": "container",
     "decode": "decoding",
     "default_container": "container",
     "encode_settings": "settings",
     "join": "joining",
     "last_duration": "decoding",
+    "long_gaps": "timing",
     "missing_codecs": "encoders",
     "planes": "pixels",
     "probe": "probing",
@@ -54,12 +57,14 @@ __all__ = [
     "SegmentEncoder",
     "WorkFormat",
     "check_container",
+    "check_times",
     "container_of",
     "decode",
     "default_container",
     "encode_settings",
     "join",
     "last_duration",
+    "long_gaps",
     "missing_codecs",
     "planes",
     "probe",

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,11 +26,12 @@ from waterz_spool.media.decoding import decode
 from waterz_spool.media.encode import SegmentEncoder
 from waterz_spool.media.inventory import differences, inventory
 from waterz_spool.media.mux import HoldError
-from waterz_spool.media.packets import Recipe, Timing, write
+from waterz_spool.media.packets import Recipe, write
 from waterz_spool.media.picking import Ends, Pick, pick
 from waterz_spool.media.probing import probe
 from waterz_spool.media.settings import encode_settings
 from waterz_spool.media.source import codec_name, open_source, read_packets
+from waterz_spool.media.timing import Timing, shared_tick
 from waterz_spool.media.tracks import difference, pairs, tracks
 from waterz_spool.records import EncodeSettings, VideoInfo
 
@@ -80,7 +81,7 @@ def check_times(
     Raises:
         InputError: Two frames would share a time; the error names a container that can hold them if there is one.
     """
-    frame = None if is_mov(settings.container) else _shared_ms(pts, Fraction(*info.time_base))
+    frame = None if is_mov(settings.container) else shared_tick(pts, Fraction(*info.time_base))
     if frame is None:
         return
     time_s = float(pts[frame] * Fraction(*info.time_base))
@@ -91,13 +92,6 @@ def check_times(
         where=str(source),
         todo=f"give an output in {fits[0]}, which can" if fits else "lower the frame rate first",
     )
-
-
-def _shared_ms(pts: Sequence[int], base: Fraction) -> int | None:
-    """The first frame that has the same time in whole ms as the one before; None when there is none."""
-    top, bottom = 1000 * base.numerator, base.denominator
-    times = ((2 * t * top + bottom) // (2 * bottom) for t in pts)
-    return next((index for index, (a, b) in enumerate(pairwise(times), 1) if a >= b), None)
 
 
 def fitting_container(source: Path, info: VideoInfo, settings: Sequence[EncodeSettings]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from waterz_spool.errors import VerificationError
 from waterz_spool.media.check import needs_all_tags
-from waterz_spool.media.packets import DelayError, Recipe, Timing, demux, frame_of, open_segment, write
+from waterz_spool.media.packets import DelayError, Recipe, demux, frame_of, open_segment, write
+from waterz_spool.media.timing import Timing
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 _MOST_REORDERED = 16  # more than this no codec reorders
@@ -46,8 +48,9 @@ def join(
     all_tags = needs_all_tags(source, info, settings)
     recipe = Recipe(source=source, info=info, settings=settings, drop=drop, all_tags=all_tags)
     delay, tail = _reordering(segments[0], segments[-1], sum(counts[:-1]))
+    starts = list(accumulate(counts[:-1]))
     for attempt in (delay, _MOST_REORDERED):
-        timing = Timing(plan_pts, last_duration, delay=min(attempt, len(plan_pts) - 1), tail=tail)
+        timing = Timing(plan_pts, last_duration, delay=min(attempt, len(plan_pts) - 1), tail=tail, starts=starts)
         try:
             write(out, segments, counts, timing, recipe=recipe)
             return

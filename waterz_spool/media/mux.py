@@ -21,10 +21,10 @@ from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.rising import Rising
 from waterz_spool.media.settings import prores_tag
 from waterz_spool.media.source import codec_name, is_picture, read_packets
+from waterz_spool.media.timing import MAX_TIMESCALE, output_clock
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 _MOV_OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"}
-_MAX_TIMESCALE = 2**31 - 1
 
 
 class Output:
@@ -53,7 +53,7 @@ class Output:
     ) -> None:
         self._source, self._info, self._settings = source, info, settings
         others = copied_streams(source, info, drop)
-        self.time_base = _time_base(info, settings)
+        self.time_base = output_clock(info, settings)
         self.container: OutputContainer = file.container(
             format=FORMATS[settings.container],
             container_options=self._options(others, all_tags=all_tags),
@@ -82,7 +82,7 @@ class Output:
         return {
             "strict": "experimental",
             "video_track_timescale": str(scale),
-            "movie_timescale": str(clocks if clocks <= _MAX_TIMESCALE else scale),
+            "movie_timescale": str(clocks if clocks <= MAX_TIMESCALE else scale),
             **({"movflags": flags} if flags else {}),
         }
 
@@ -184,17 +184,6 @@ class Output:
             self.container.mux(packet)
         except (av.ArgumentError, av.InvalidDataError, av.PatchWelcomeError) as error:
             raise HoldError(self._settings.container, f"a packet of {name or 'the video'} ({error})") from error
-
-
-def _time_base(info: VideoInfo, settings: EncodeSettings) -> Fraction:
-    """A clock of the output in which every pts of the source is a whole number (Matroska fixes its own at 1 ms)."""
-    base = Fraction(*info.time_base)
-    if not is_mov(settings.container):
-        return base
-    scale = base.denominator
-    while scale < 10_000:
-        scale *= 2
-    return Fraction(1, min(scale, _MAX_TIMESCALE))
 
 
 def stream_tags(tags: Mapping[str, str]) -> dict[str, str]:

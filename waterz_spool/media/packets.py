@@ -1,8 +1,6 @@
 """The packets of a result: the video's under their true times, every other stream's as they are, in one file.
 
-Nothing is encoded again. A packet's decode time is the presentation time of an earlier frame (the sorted pts shifted
-by the reorder delay), so that decode times stay exact and strictly increasing for any frame timing. Memory does not
-grow with the length of the video.
+Nothing is encoded again, and memory does not grow with the length of the video.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.mux import Output
 from waterz_spool.media.picking import Pick
 from waterz_spool.media.source import is_payload, open_file, open_source, read_packets
+from waterz_spool.media.timing import Timing
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 
@@ -48,29 +47,6 @@ class Recipe:
     settings: EncodeSettings
     drop: Collection[int]
     all_tags: bool = False
-
-
-class Timing:
-    """True times of frames and packets."""
-
-    def __init__(self, pts: Sequence[int], last_duration: int, *, delay: int, tail: int) -> None:
-        self.pts = pts
-        self.last_duration = last_duration
-        self.delay = delay
-        # The sum of all durations in decode order, which MP4 takes for the track's length, must be the video's
-        # length: what it lacks at the end (the last packet is not the last frame) is added before the first frame.
-        end = pts[-1] + last_duration
-        self._lead = end - pts[len(pts) - 1 - delay] - self.duration(tail)
-
-    def duration(self, frame: int) -> int:
-        """How long a frame is shown."""
-        return self.pts[frame + 1] - self.pts[frame] if frame + 1 < len(self.pts) else self.last_duration
-
-    def dts(self, packet: int) -> int:
-        """Decode time of the packet at that place in decode order."""
-        if packet >= self.delay:
-            return self.pts[packet - self.delay]
-        return self.pts[0] - self._lead * (self.delay - packet) // self.delay
 
 
 def frame_of(packet: Packet[Any]) -> int:

@@ -139,7 +139,7 @@ def make_plan(
         review: Page to write with a contact sheet of what was found; None writes none.
 
     Raises:
-        InputError: The video or mask is unreadable, damaged or unsupported.
+        InputError: The video or mask is unreadable, damaged or unsupported, or the container cannot hold its times.
         NoOverlayError: Nothing was given and nothing was found.
         UsageError: A box outside the picture, or an empty time range.
         SetupError: The detector's library or weights are missing here.
@@ -160,6 +160,8 @@ def make_plan(
         samples=[each for each in (detector, sheet) if each is not None],
         check=lambda index: check(),
     )
+    media.check_times(source, info, encode, seen.pts, drop=request.drop)
+    cuts = tuple(sorted({*seen.cuts, *media.long_gaps(seen.pts, info, encode)}))
     found = Findings(())
     notes: tuple[str, ...] = ()
     overlay = _given(request, info, mask, seen.pts)
@@ -187,10 +189,10 @@ def make_plan(
         encode=encode,
         pts=seen.pts,
         last_duration=seen.last_duration,
-        cuts=seen.cuts,
+        cuts=cuts,
         tracks=tuple(tracks),
         segments=plan_segments(
-            len(seen.pts), tracks, seen.cuts, size=(info.width, info.height), rules=rules_of(config, info, seen)
+            len(seen.pts), tracks, cuts, size=(info.width, info.height), rules=rules_of(config, info, seen)
         ),
         overlay_source=overlay.source,
         patches=found.patches,
