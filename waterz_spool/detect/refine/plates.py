@@ -69,8 +69,10 @@ def plate(mean: NDArray[np.float32], place: Place) -> Box | None:
     """
     x0, y0, x1, y1 = place.box
     mx, my = int(0.25 * (x1 - x0)), int(0.3 * (y1 - y0))
+    # A band from one edge of the picture to the other must be one along all of it.
+    mx, my = 0 if all(place.open[:2]) else mx, 0 if all(place.open[2:]) else my
     deep = max(DEEPEST_PX, place.px(DEEPEST_PX))
-    wide, high = min(mx, deep), min(my, deep)
+    wide, high = min((x1 - x0) // 4, deep), min(3 * (y1 - y0) // 10, deep)
     bands = (
         _Band(x0 - TIGHT_PX, x0 + wide, y0 + my, y1 - my),
         _Band(x1 - wide, x1 + TIGHT_PX, y0 + my, y1 - my),

@@ -15,7 +15,7 @@ from waterz_spool.detect.refine.steady import Mask
 DETAIL_PX = 12  # at 432 lines: what is larger is light and shade, not overlay
 STANDS = 0.4  # of an overlay's contrast; measured: overlays from 0.9, pauses up to 0.1, over stripes 0.3
 DIP = 0.25  # of its contrast that a pause takes away
-FADING = 0.08  # of its contrast by which a fade goes on within FADE_FRAMES
+FADING = 0.05  # of its contrast by which a fade goes on within FADE_FRAMES
 FADE_FRAMES = 4
 LONGEST_FADE = 50  # frames
 
@@ -46,6 +46,15 @@ class Seen:
         frame, around = self._frames[index]
         return frame[where].astype(np.float32) - around[where]
 
+    def change(self, one: int, other: int) -> NDArray[np.float32]:
+        """How much two frames differ, the greatest of the channels, without noise, float32 [h, w]."""
+        a, b = (cv2.blur(self._frames[index][0].astype(np.float32), (3, 3)) for index in (one, other))
+        return np.asarray(np.abs(a - b).max(2), np.float32)
+
+    def luma(self, index: int) -> NDArray[np.uint8]:
+        """Of one frame, uint8 [h, w]."""
+        return np.asarray(cv2.cvtColor(self._frames[index][0], cv2.COLOR_BGR2GRAY), np.uint8)
+
     def wanted(self, mean: NDArray[np.float32], where: Mask) -> Details:
         """Of an overlay as it usually looks."""
         picture = np.rint(mean).astype(np.uint8)
@@ -75,6 +84,16 @@ def strength(seen: Seen, mean: NDArray[np.float32], where: Mask) -> NDArray[np.f
 def share(details: NDArray[np.float32], wanted: Details) -> NDArray[np.float64]:
     """The size of the wanted details in each frame's details [t, n, 3]."""
     return np.asarray((details * wanted).sum((1, 2)) / max(float((wanted * wanted).sum()), 1e-3), np.float64)
+
+
+UNEVEN = 0.3
+
+
+def even(found: NDArray[np.float64], start: int, stop: int) -> bool:
+    """Whether an overlay's strength is what it should be in the middle of [start, stop): the scene's own is not."""
+    quarter = (stop - start) // 4 if stop - start >= 4 else 0
+    low, middle, high = np.quantile(found[start + quarter : stop - quarter], (0.1, 0.5, 0.9))
+    return bool(high - low <= UNEVEN and abs(middle - 1) <= UNEVEN)
 
 
 def stands(found: NDArray[np.float64], may: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -17,48 +17,56 @@ FARTHEST_PX = 12  # at 432 lines
 SEEN = 3.0  # grey levels that a shadow darkens its ground
 SEEN_SHARE = 0.06  # of the difference beside the stroke
 SURE = 3.0  # standard errors
+LEAST_PIECES = 6
+GROUND_PX = 3  # the last ones: there the picture is taken to be the scene's own
+FALLS = (0.3, 0.8)  # from px to px at the faint end of a shadow
 
 
 def reach_of(states: Sequence[State], place: Place) -> int:
     """Px beyond the core up to which strokes change the picture around them.
 
     At each distance from the strokes the picture is compared with the ground farther out. What differs there on
-    average, over all strokes, belongs to the overlay: the scene's own differences average out.
+    average, over all strokes, belongs to the overlay: the scene's own differences average out. The faint end of a soft
+    shadow is beyond what can be seen so: it is taken to fall as it fell before.
     """
     farthest = place.px(FARTHEST_PX)
-    parts: list[list[NDArray[np.float64]]] = [[] for _ in range(farthest)]
+    pieces: dict[int, list[NDArray[np.float64]]] = {}
     for state in states:
-        for distance, means in enumerate(_profile(state, farthest)):
-            parts[distance].extend(means)
-    reach, beside = 0, 0.0
-    for distance, found in enumerate(parts, 1):
-        if len(found) < 6:
-            break
-        mean, error = np.mean(found, axis=0), np.std(found, axis=0) / np.sqrt(len(found))
-        size = float(np.abs(mean).max())
-        beside = max(beside, size)
-        if size < max(SEEN, SEEN_SHARE * beside) or not (np.abs(mean) > SURE * error).any():
-            break
-        reach = distance
-    return max(MARGIN_PX, reach + 1) if reach < farthest else MARGIN_PX
+        for piece, profile in _profiles(state, farthest):
+            pieces.setdefault(piece, []).append(profile)
+    found = [np.mean(profiles, axis=0) for profiles in pieces.values()]  # the same place shows the same scene
+    if len(found) < LEAST_PIECES:
+        return MARGIN_PX
+    mean = np.mean(found, axis=0)
+    error = np.std(found, axis=0) / np.sqrt(len(found))
+    size = np.abs(mean).max(1)
+    least = np.maximum(SEEN, SEEN_SHARE * size.max())
+    sure = (size >= least) & (np.abs(mean) > SURE * error).any(1)
+    reach = int(np.argmin(sure)) if not sure.all() else farthest
+    if not reach or reach > farthest - 2 * GROUND_PX:  # what differs as far as one looks is the scene
+        return MARGIN_PX
+    falls = float(np.clip(size[reach - 1] / size[reach - 2], *FALLS)) if reach > 1 else FALLS[0]
+    tail = max(0.0, float(np.log(SEEN / size[reach - 1]) / np.log(falls)))
+    return max(MARGIN_PX, min(farthest, reach + 1 + round(tail)))
 
 
-def _profile(state: State, farthest: int) -> list[list[NDArray[np.float64]]]:
-    """Mean difference from the ground at each distance, one per piece of the text."""
+def _profiles(state: State, farthest: int) -> list[tuple[int, NDArray[np.float64]]]:
+    """How the picture differs from that farther out, by distance, [farthest, 3] for each numbered piece of the text."""
     away = distance(state.strokes)
-    ground = _ground(state.mean, away > farthest, farthest)
-    differs = state.mean - ground
-    columns = np.arange(state.mean.shape[1])[None] // (4 * farthest)
-    rows = np.arange(state.mean.shape[0])[:, None] // (2 * farthest)
+    columns = np.arange(away.shape[1])[None] // (4 * farthest)
+    rows = np.arange(away.shape[0])[:, None] // (2 * farthest)
     pieces = rows * (int(columns.max()) + 1) + columns
-    done = []
+    count = int(pieces.max()) + 1
+    counts, sums = np.zeros((farthest, count)), np.zeros((farthest, count, 3))
     for step in range(1, farthest + 1):
         at = (away > step - 0.5) & (away <= step + 0.5)
-        counts = np.bincount(pieces[at], minlength=int(pieces.max()) + 1)
-        sums = np.stack([np.bincount(pieces[at], differs[at][:, c], len(counts)) for c in range(3)], 1)
-        good = counts >= 12
-        done.append(list(sums[good] / counts[good, None]))
-    return done
+        counts[step - 1] = np.bincount(pieces[at], minlength=count)
+        for channel in range(3):
+            sums[step - 1, :, channel] = np.bincount(pieces[at], state.mean[..., channel][at], count)
+    good = (counts >= 12).all(0)
+    means = sums[:, good] / counts[:, good, None]
+    ground = means[-GROUND_PX:].mean(0)
+    return list(zip(np.flatnonzero(good).tolist(), (means - ground).transpose(1, 0, 2), strict=True))
 
 
 def distance(strokes: Mask) -> NDArray[np.float32]:
@@ -66,11 +74,3 @@ def distance(strokes: Mask) -> NDArray[np.float32]:
     if not strokes.any():
         return np.full(strokes.shape, 1e6, np.float32)
     return np.asarray(cv2.distanceTransform((~strokes).view(np.uint8), cv2.DIST_L2, 5), np.float32)
-
-
-def _ground(mean: NDArray[np.float32], far: Mask, width: int) -> NDArray[np.float32]:
-    """The picture as it is away from the strokes, spread into them."""
-    weight = far.astype(np.float32)
-    total = cv2.GaussianBlur(weight, (0, 0), width)
-    spread = cv2.GaussianBlur(mean * weight[..., None], (0, 0), width)
-    return np.asarray(spread / np.maximum(total, 1e-4)[..., None], np.float32)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from waterz_spool.detect.refine.change import changing, without_scene
 from waterz_spool.detect.refine.presence import Details, Seen
 from waterz_spool.detect.refine.scene import Look, Place, mean_of
 from waterz_spool.detect.refine.steady import Mask
@@ -43,7 +44,7 @@ class State:
 
 def states_of(looks: Sequence[Look], seen: Seen, style: Style, place: Place) -> list[State]:
     """The states in consecutive frames, given filtered and as they are."""
-    cores = np.stack([core(look, style, place) for look in looks])
+    cores = without_scene(np.stack([core(look, style, place) for look in looks]), changing(looks, place))
     found = [_state(span, cores, looks, style, place) for span in _ranges(cores, looks, seen, style, place)]
     return [state for state in found if state.core.sum() > STANDS * style.area]
 

@@ -55,10 +55,10 @@ def style_of(looks: Sequence[Look], place: Place) -> Style | None:
     style = Style(tuple(used), tuple(_tolerance(colour, around) for colour in used), pair, still)
     if pair is None:
         style = _best(style, looks, place)
-    areas = [int(mask.sum()) for mask in (core(look, style, place) for look in looks) if mask.any()]
-    if not areas:
+    areas = np.array([core(look, style, place).sum() for look in looks])
+    if not areas.any():
         return None
-    return Style(style.colours, style.tolerances, pair, still, float(np.median(areas)))
+    return Style(style.colours, style.tolerances, pair, still, float(np.median(areas[areas > areas.max() / 4])))
 
 
 def _used(found: Sequence[Colour], pair: tuple[Colour, Colour] | None) -> list[Colour]:
