@@ -160,7 +160,7 @@ def test_a_task_whose_owner_vanished_is_worked_on_carefully(desk, made):
 def _lost(spool):
     from waterz_spool.spool import EndRecord
 
-    return EndRecord(kind="lost", w="0" * 24, n=spool.tokens(), host="killed", why="no sign of life")
+    return EndRecord(kind="lost", w="0" * 24, n=spool.world.tokens(), host="killed", why="no sign of life")
 
 
 class OutOfMemoryError(RuntimeError):

@@ -1,7 +1,7 @@
 """The attempt log as an explicit-state model; `exploration` walks through all of it.
 
 What is modelled, in the words of the code: two segments and final, two workers, two attempts of each task;
-`TokenSet.claim`, the output in two steps, `Session._record` (now, or later by `_settle`), `Claim.failed` and
+`TokenSet.claim`, the output in two steps, `Ledger._record` (now, or later by `_settle`), `Claim.failed` and
 `released`, `Recovery.revoke_stale`, `Session._adopt`, `Claim.checked_results` with `put_void`, `Job.cancel` and
 `JobLog.put_commit` competing for ``commit.end``, `Publisher.publish`. At every point a worker may die and come back as
 a new one (whoever died is nobody: so deaths are not bounded); a listing may be old or torn (every set of records that

@@ -32,7 +32,7 @@ class Scene:
     def session(self, host: str = "h1", ops: FileOps | None = None, **options: object) -> Session:
         spool = self.spool
         if ops is not None:
-            spool = Spool.open(spool.root, ops=ops, clock=spool.clock, tokens=self.token)
+            spool = Spool.open(spool.root, ops=ops, clock=spool.world.clock, tokens=self.token)
         session = Session(spool, host=host, threads=False, **options)  # type: ignore[arg-type]
         session.start()
         self.sessions.append(session)

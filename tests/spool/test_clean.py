@@ -7,6 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -115,7 +116,7 @@ def test_a_worker_whose_job_is_cleaned_away_drops_it(scene: Scene) -> None:
 
 def test_a_grant_in_the_last_moment_brings_the_job_back(scene: Scene) -> None:
     job = failed_job(scene)
-    scene.spool.ops = GrantsLate(job)
+    scene.spool.world = replace(scene.spool.world, ops=GrantsLate(job))
     assert gone(scene, states=["failed"]) == []
     assert job.state().state == "preparing"
 
@@ -200,7 +201,9 @@ def test_what_a_cleaner_sets_aside_is_not_taken_by_another(scene: Scene) -> None
     """The grant comes while the job lies in the trash, not looked at again yet, and a second cleaner passes."""
     job = failed_job(scene)
     passed = []
-    scene.spool.ops = GrantsLate(job, then=lambda: passed.append(gone(scene, states=["failed"])))
+    scene.spool.world = replace(
+        scene.spool.world, ops=GrantsLate(job, then=lambda: passed.append(gone(scene, states=["failed"])))
+    )
     assert gone(scene, states=["failed"]) == []
     assert passed == [[]]
     assert job.state().state == "preparing"
@@ -244,8 +247,8 @@ def interrupted(folder: Path, do: Literal["fail", "lose"], operation: int, times
     held = scene.session(jobs=["live"]).next()
     whole, other = records(done.path), records(live.path)
     ops = NameByName(FileOps(), FaultPlan(rules=(FaultRule(do=do, skip=operation, times=times),)))
-    spool = Spool.open(scene.spool.root, clock=scene.spool.clock, tokens=scene.token)
-    spool.ops = ops
+    spool = Spool.open(scene.spool.root, clock=scene.spool.world.clock, tokens=scene.token)
+    spool.world = replace(spool.world, ops=ops)
     with contextlib.suppress(OSError):
         spool.clean(older_than_s=0.0, dry_run=False)
     struck = ops._rules[0]._left != (times or -1)
@@ -287,7 +290,7 @@ def test_a_heartbeat_that_cannot_be_looked_at_is_no_death(scene: Scene) -> None:
     session.heart.beat()
     job.cancel()
     rule = FaultRule(do="fail", op="look", path=f"*/{session.wid}.hb")
-    scene.spool.ops = FaultyOps(FileOps(), FaultPlan(rules=(rule,)))
+    scene.spool.world = replace(scene.spool.world, ops=FaultyOps(FileOps(), FaultPlan(rules=(rule,))))
     with pytest.raises(OSError, match="by plan"):
         gone(scene)
     assert job.path.exists()

@@ -119,7 +119,7 @@ def test_a_symlink_in_place_of_a_segments_folder_gets_no_output(scene: Scene) ->
     with pytest.raises(DamagedRecordError, match="not a folder"):
         claim.output(".bin")
     with pytest.raises(NotADirectoryError):
-        scene.spool.ops.mkdir(inside)
+        scene.spool.world.ops.mkdir(inside)
 
 
 @pytest.mark.parametrize("kind", ["banana", "../../../escaped", "/../../../escaped", "", "done\n", "void"])
@@ -200,7 +200,7 @@ def test_a_heartbeat_is_never_written_through_a_link_or_into_a_pipe(tmp_path: Pa
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)  # so that it opens for writing
     for name in ("link", "pipe"):
         with pytest.raises(OSError) as caught:
-            scene.spool.ops.beat_file(tmp_path / name)
+            scene.spool.world.ops.beat_file(tmp_path / name)
         assert caught.value.errno in (errno.ELOOP, errno.EINVAL, errno.ENXIO)
     os.close(reader)
     assert (tmp_path / "victim").read_bytes() == b"precious"

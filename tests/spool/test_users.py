@@ -209,7 +209,7 @@ def test_an_outcome_forged_by_another_user_is_void_and_made_again(place: Path) -
         job = opened(place)
         out = job.layout.segment(0) / "out.1.forged.bin"
         out.write_bytes(b"something else")
-        size, sha256 = job.log.ops.digest(out)
+        size, sha256 = job.log.world.ops.digest(out)
         ref = FileRef(file=out.name, bytes=size, sha256=sha256)
         end = EndRecord(kind="done", w="0" * 24, n="n", task="00000", k=1, outs=(ref,))
         (job.layout.log / "00000.1.end").write_bytes(encode(end))

@@ -80,6 +80,35 @@ def test_the_spool_has_one_door_and_its_doctor_another(path):
         assert {m for m, _ in imports_of(path) if m.startswith("waterz_spool.spool.")} <= {"waterz_spool.spool.mount"}
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nobody_reaches_through_a_job_into_its_log(path):
+    if unit_of(path) == "spool":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "log":
+            assert node.attr not in ("ops", "world", "layout", "owner"), f"line {node.lineno}"
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path, known: set[str]) -> set[str]:
+    """Modules of the spool that a module needs, also inside of functions and for types alone."""
+    found = {f"{module}.{name}" for module, names in imports_of(path) for name in names}
+    return (found | {module for module, _ in imports_of(path)}) & known
+
+
+def test_no_modules_of_the_spool_import_each_other_in_a_circle():
+    paths = [path for path in (ROOT / "waterz_spool/spool").rglob("*.py") if path.name != "__init__.py"]
+    known = {module_of(path) for path in paths}
+    left = {module_of(path): imported(path, known) for path in paths}
+    while free := {name for name, needs in left.items() if not needs & left.keys()}:
+        left = {name: needs for name, needs in left.items() if name not in free}
+    assert left == {}
+
+
 def test_the_spool_is_found_at_a_glance():
     entries = [path for path in (ROOT / "waterz_spool/spool").iterdir() if path.name != "__pycache__"]
     assert len(entries) <= ENTRIES_MAX

@@ -146,7 +146,7 @@ def as_file(
         if progress:
             progress.tell(lambda elapsed_s: _line(name, done, total, elapsed_s))
 
-    spool.ops.mkdir(spool.layout.fetched)
+    spool.world.ops.mkdir(spool.layout.fetched)
     rules = FetchRules(max_bytes=int(config.ingest.max_gib * 2**30))
     try:
         return fetch(video, spool.layout.fetched, rules, tell=tell), order

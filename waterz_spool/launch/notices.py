@@ -38,7 +38,7 @@ class Notices:
             return
         self._due = now + _EVERY_S
         with contextlib.suppress(DamagedRecordError):  # of another program or another job: not what is followed
-            spool = Spool.open(self._job.path.parent.parent, ops=self._job.log.ops)
+            spool = Spool.around(self._job)
             self._tell({trouble.what: trouble.line for trouble in troubles(spool)})
 
     def unreadable(self, error: OSError) -> None:

@@ -225,7 +225,7 @@ def _busy(workers: int) -> str:
 
 
 def _held(job: Job, task: TaskState, around: Around) -> str:
-    owner = job.log.owner(task.task, task.attempt)
+    owner = job.claimant(task.task, task.attempt)
     if owner is None:
         return f"running: attempt {task.attempt}"
     slurm = owner.slurm.rpartition("/")[2].rpartition(".")[0]

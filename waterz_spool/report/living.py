@@ -61,7 +61,7 @@ class Living:
     @classmethod
     def around(cls, job: Job) -> Living:
         """The workers of the spool that a job lies in."""
-        return cls(Spool.open(job.path.parent.parent, ops=job.log.ops))
+        return cls(Spool.around(job))
 
     @cached_property
     def paused(self) -> bool:
@@ -79,7 +79,7 @@ class Living:
         with contextlib.suppress(OSError, DamagedRecordError):
             record = self.spool.worker(wid)
             if record is None or not _gone(record):
-                return time.time() - self.spool.ops.facts(self.spool.layout.heartbeat(wid)).mtime_ns / 1e9
+                return time.time() - self.spool.world.ops.facts(self.spool.layout.heartbeat(wid)).mtime_ns / 1e9
         return float("inf")
 
     @cached_property
@@ -98,7 +98,7 @@ class Living:
         return [task for task in running if self._owner_lives(job, task)]
 
     def _owner_lives(self, job: Job, task: TaskState) -> bool:
-        owner = job.log.owner(task.task, task.attempt)
+        owner = job.claimant(task.task, task.attempt)
         return owner is not None and self.lives(owner.w)
 
     def fraction(self, wid: str, job: Job, task: TaskState) -> float:
@@ -132,7 +132,7 @@ class Living:
         if record.info.get("serve_group"):
             return True
         with contextlib.suppress(OSError):  # the server may show a user under another number
-            shown = self.spool.ops.look(self.spool.layout.heartbeat(record.w)).uid
+            shown = self.spool.world.ops.look(self.spool.layout.heartbeat(record.w)).uid
             return job.owner() in (record.uid, shown)
         return True
 

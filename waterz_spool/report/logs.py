@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from waterz_spool.errors import printable
 from waterz_spool.spool import Job, label
 
@@ -17,14 +15,12 @@ def merged(job: Job, task: int | str | None = None) -> list[str]:
     """
     prefix = "" if task is None else f"{label(task)}."
     lines = []
-    for path in sorted(job.layout.logs.glob("*.txt")):
-        if not path.name.startswith(prefix):
+    for name, data in job.logs(_CAP_BYTES):
+        if not name.startswith(prefix):
             continue
-        text = "(not a log of at most 4 MiB)"
-        with contextlib.suppress(OSError):
-            text = job.log.ops.read(path, _CAP_BYTES).decode("utf-8", "replace")
+        text = "(not a log of at most 4 MiB)" if data is None else data.decode("utf-8", "replace")
         for number, line in enumerate(text.splitlines()):
-            lines.append((line[:23] if line[:2] == "20" else "", path.name, number, line))
+            lines.append((line[:23] if line[:2] == "20" else "", name, number, line))
     last = ""
     stamped = []
     for stamp, name, number, line in lines:

@@ -30,7 +30,7 @@ class Speed(msgspec.Struct, frozen=True):
 def speed(job: Job, state: JobState, living: Living) -> Speed:
     """Speed, time left and hosts at work; what running segments have done already counts."""
     held = living.holders(job, state)
-    owners = [owner for task in held if (owner := job.log.owner(task.task, task.attempt))]
+    owners = [owner for task in held if (owner := job.claimant(task.task, task.attempt))]
     hosts = tuple(worker_name(owner.host, _slurm_job(owner.slurm)) for owner in owners)
     found = pace(job, state)
     if found is None or not held or state.segments is None:
@@ -153,7 +153,7 @@ def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _worker(job: Job, task: TaskState) -> dict[str, str] | None:
-    owner = job.log.owner(task.task, task.attempt)
+    owner = job.claimant(task.task, task.attempt)
     return {"task": str(task.task), "host": owner.host, "slurm": owner.slurm} if owner else None
 
 

@@ -11,17 +11,15 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from waterz_spool.errors import SetupError, UsageError, WaterzError
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.job.jobs import Job
+from waterz_spool.spool.log.formats import SpoolSettings
 from waterz_spool.spool.log.layout import JOB_ID, JobLayout, SpoolLayout
 from waterz_spool.spool.log.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from waterz_spool.spool.root import Spool
 
 ENDED = ("done", "cancelled", "failed")
 _LEFTOVER_S = 24 * 3600.0
@@ -42,12 +40,20 @@ class Cleaner:
     """One run of `Spool.clean`."""
 
     def __init__(
-        self, spool: Spool, older_than_s: float, states: Iterable[str], jobs: Iterable[str] | None = None
+        self,
+        layout: SpoolLayout,
+        world: World,
+        settings: SpoolSettings,
+        *,
+        older_than_s: float,
+        states: Iterable[str],
+        jobs: Iterable[str] | None,
     ) -> None:
         self._only = None if jobs is None else frozenset(jobs)
-        self._spool = spool
-        self._ops = spool.ops
-        self._layout: SpoolLayout = spool.layout
+        self._layout = layout
+        self._world = world
+        self._ops = world.ops
+        self._settings = settings
         self._older_than_s = older_than_s
         self._states = frozenset(states)
         if not self._states <= set(ENDED):
@@ -109,7 +115,7 @@ class Cleaner:
                 yield Cleaned("aside", path.name, "", age_s), path
 
     def _job(self, path: Path, job_id: str) -> Job:
-        return Job(JobLayout(path, job_id=job_id), self._spool.ops, self._spool.clock, self._spool.tokens)
+        return Job(JobLayout(path, job_id=job_id), self._world)
 
     def _ended(self, job: Job) -> str:
         """The state when the job has ended and nobody is at work in it, else ""."""
@@ -128,7 +134,7 @@ class Cleaner:
         for task, attempt in snapshot.running():
             owner = job.log.owner(task, attempt)
             age_s = None if owner is None else self._age_s(self._layout.heartbeat(owner.w))
-            if age_s is not None and age_s < max(_SILENT_S, 10 * self._spool.settings.lease_s):
+            if age_s is not None and age_s < max(_SILENT_S, 10 * self._settings.lease_s):
                 return True
         return False
 
@@ -140,7 +146,7 @@ class Cleaner:
         if item.what == "trash":
             return self._delete(path)
         if item.what in ("submit", "download"):
-            aside = self._layout.trash / f"{path.name.lstrip('.')}.{self._spool.tokens()}"
+            aside = self._layout.trash / f"{path.name.lstrip('.')}.{self._world.tokens()}"
             return self._renamed(path, aside) and self._delete(aside)
         with contextlib.suppress(OSError):
             self._ops.unlink(path)
@@ -149,7 +155,7 @@ class Cleaner:
 
     def _remove_job(self, path: Path) -> bool:
         """Set a job aside under a hidden name, which other cleaners leave alone, and look at it once more there."""
-        aside = self._layout.trash / f".{path.name}.{self._spool.tokens()}"
+        aside = self._layout.trash / f".{path.name}.{self._world.tokens()}"
         return self._renamed(path, aside) and self._decide(aside, path.name, self._states)
 
     def _decide(self, aside: Path, job_id: str, states: Iterable[str]) -> bool:

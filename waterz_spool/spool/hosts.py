@@ -11,9 +11,7 @@ import contextlib
 import os
 import re
 
-from waterz_spool.spool.disk.atomic import put_if_absent, read_settled
-from waterz_spool.spool.disk.clock import Clock, Tokens
-from waterz_spool.spool.disk.fileops import FileOps
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.formats import DamagedRecordError, HostRecord, decode, encode
 from waterz_spool.spool.log.layout import SpoolLayout, Task, host_record, parse_host_record
@@ -24,16 +22,14 @@ IN_A_ROW = 3
 class Hosts:
     """Which hosts of a spool have stopped."""
 
-    def __init__(self, layout: SpoolLayout, ops: FileOps, clock: Clock, tokens: Tokens) -> None:
+    def __init__(self, layout: SpoolLayout, world: World) -> None:
         self._folder = layout.hosts
-        self._ops = ops
-        self._clock = clock
-        self._tokens = tokens
+        self._world = world
 
     def stopped(self) -> dict[str, int]:
         """Hosts that do not claim, by the number of their last record; one listing."""
         last: dict[str, dict[str, int]] = {}
-        for name in self._ops.listdir(self._folder):
+        for name in self._world.ops.listdir(self._folder):
             found = parse_host_record(name)
             if found is not None:
                 host, number, verb = found
@@ -45,7 +41,7 @@ class Hosts:
         """What a host said when it stopped; empty when that cannot be read."""
         path = self._folder / host_record(host, number, "quarantine")
         with contextlib.suppress(OSError, DamagedRecordError):
-            data = read_settled(self._ops, path)
+            data = self._world.read(path)
             return decode(data, HostRecord, path).why if data else ""
         return ""
 
@@ -72,12 +68,12 @@ class Hosts:
         return number > 0
 
     def _last(self, host: str) -> int:
-        found = map(parse_host_record, self._ops.listdir(self._folder))
+        found = map(parse_host_record, self._world.ops.listdir(self._folder))
         return max((number for name, number, _ in filter(None, found) if name == host), default=0)
 
     def _put(self, host: str, verb: str, number: int, why: str) -> None:
-        record = HostRecord(host=host, why=why, uid=os.getuid(), t=self._clock.wall(), n=self._tokens())
-        put_if_absent(self._ops, self._folder / host_record(host, number, verb), encode(record), self._tokens())
+        record = HostRecord(host=host, why=why, uid=os.getuid(), t=self._world.clock.wall(), n=self._world.tokens())
+        self._world.put(self._folder / host_record(host, number, verb), encode(record))
 
 
 def spelled(host: str) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec.structs import replace
 
 from waterz_spool.errors import SetupError, UsageError
+from waterz_spool.spool.clean import Cleaned, Cleaner
 from waterz_spool.spool.disk.atomic import UndecidedError, put_if_absent, read_settled
 from waterz_spool.spool.disk.clock import Clock, SystemClock, Tokens, random_token
 from waterz_spool.spool.disk.fileops import NO_LINKS, FileOps
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.hosts import Hosts
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.job.submit import Submission, Submitter
@@ -32,9 +34,6 @@ from waterz_spool.spool.log.formats import (
 from waterz_spool.spool.log.layout import JOB_ID, WORKER_ID, SpoolLayout
 from waterz_spool.spool.mount.verdict import newest_verdict, settings_after
 
-if TYPE_CHECKING:
-    from waterz_spool.spool.clean import Cleaned
-
 
 class Spool:
     """A spool that exists; made by `Spool.create` or `Spool.open`.
@@ -43,23 +42,19 @@ class Spool:
         root: Its folder.
         layout: Where things lie in it.
         settings: What all its workers agree on.
-        ops: The file operations it uses: the seam for fault injection.
-        clock: Where time comes from.
-        tokens: Where unique names come from.
+        world: Files, time and names: the seam for fault injection.
         ctl: Spool-wide pause and resume.
         hosts: Hosts that claim nothing.
     """
 
-    def __init__(self, root: Path, file: SpoolFile, ops: FileOps, clock: Clock, tokens: Tokens) -> None:
+    def __init__(self, root: Path, file: SpoolFile, world: World) -> None:
         self.root = root
         self.layout = SpoolLayout(root)
         self.uuid = file.uuid
         self.settings = file.settings
-        self.ops = ops
-        self.clock = clock
-        self.tokens = tokens
-        self.ctl = ControlFolder(self.layout.ctl, ops, clock, tokens)
-        self.hosts = Hosts(self.layout, ops, clock, tokens)
+        self.world = world
+        self.ctl = ControlFolder(self.layout.ctl, world)
+        self.hosts = Hosts(self.layout, world)
         self._jobs: dict[str, Job] = {}
 
     def __repr__(self) -> str:
@@ -113,7 +108,17 @@ class Spool:
             )
         file = decode_spool_file(data, layout.spool_file)
         settings = settings_after(file.settings, newest_verdict(ops, layout), layout.root)
-        return cls(layout.root, replace(file, settings=settings), ops, clock or SystemClock(), tokens)
+        return cls(layout.root, replace(file, settings=settings), World(ops, clock or SystemClock(), tokens))
+
+    @classmethod
+    def around(cls, job: Job) -> Spool:
+        """The spool that a job lies in, opened as that was.
+
+        Raises:
+            SetupError: See `open`.
+        """
+        world = job.world
+        return cls.open(job.path.parent.parent, ops=world.ops, clock=world.clock, tokens=world.tokens)
 
     @property
     def inbox(self) -> Path:
@@ -162,7 +167,7 @@ class Spool:
             on_dead=on_dead,
             attachments=dict(attachments or {}),
         )
-        return self.by_id(Submitter(self.layout, self.ops, self.clock, self.tokens).submit(asked))
+        return self.by_id(Submitter(self.layout, self.world).submit(asked))
 
     def by_id(self, job_id: str) -> Job:
         """The job with this exact id; whether it exists shows when it is used."""
@@ -170,7 +175,7 @@ class Spool:
             raise UsageError(f"not a job id: {job_id!r}")
         job = self._jobs.get(job_id)
         if job is None:
-            job = self._jobs[job_id] = Job(self.layout.job(job_id), self.ops, self.clock, self.tokens)
+            job = self._jobs[job_id] = Job(self.layout.job(job_id), self.world)
         return job
 
     def forget(self, job_id: str) -> None:
@@ -198,7 +203,7 @@ class Spool:
 
     def job_ids(self) -> list[str]:
         """Ids of all jobs, sorted."""
-        return sorted(name for name in self.ops.listdir(self.layout.jobs) if JOB_ID.fullmatch(name))
+        return sorted(name for name in self.world.ops.listdir(self.layout.jobs) if JOB_ID.fullmatch(name))
 
     def jobs(self) -> list[Job]:
         """All jobs, by id."""
@@ -233,14 +238,13 @@ class Spool:
             jobs: Only these job ids, and nothing but jobs; None is everything.
             dry_run: Only say what would go.
         """
-        from waterz_spool.spool.clean import Cleaner
-
-        return Cleaner(self, older_than_s, states, jobs).run(dry_run=dry_run)
+        cleaner = Cleaner(self.layout, self.world, self.settings, older_than_s=older_than_s, states=states, jobs=jobs)
+        return cleaner.run(dry_run=dry_run)
 
     def workers(self) -> list[tuple[WorkerRecord, Beat | None]]:
         """Workers that have not left cleanly, with their last heartbeat; some may be dead."""
         found = []
-        for name in sorted(self.ops.listdir(self.layout.workers)):
+        for name in sorted(self.world.ops.listdir(self.layout.workers)):
             if name.endswith(".hb"):
                 record = self.worker(name.removesuffix(".hb"))
                 if record is not None:
@@ -250,7 +254,7 @@ class Spool:
     def complaints(self) -> list[tuple[str, Beat]]:
         """Workers whose last heartbeat says that something keeps them from their work; some may be dead."""
         found = []
-        for name in sorted(self.ops.listdir(self.layout.workers)):
+        for name in sorted(self.world.ops.listdir(self.layout.workers)):
             wid, _, ending = name.partition(".")
             if ending == "hb" and WORKER_ID.fullmatch(wid):
                 with contextlib.suppress(DamagedRecordError):  # read while it was written, or not ours
@@ -262,12 +266,12 @@ class Spool:
     def worker(self, wid: str) -> WorkerRecord | None:
         """Who a worker is, or None when that is not known (any more)."""
         path = self.layout.worker_record(wid)
-        data = read_settled(self.ops, path)
+        data = self.world.read(path)
         return None if data is None else decode(data, WorkerRecord, path)
 
     def beat(self, wid: str) -> Beat | None:
         """A worker's last heartbeat; None when it left cleanly or never had one."""
-        data = read_settled(self.ops, self.layout.heartbeat(wid))
+        data = self.world.read(self.layout.heartbeat(wid))
         return decode(data, Beat, self.layout.heartbeat(wid)) if data else None
 
 

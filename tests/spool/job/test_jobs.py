@@ -61,7 +61,7 @@ def test_two_submits_of_one_id_leave_one_job(scene: Scene) -> None:
             return [] if folder.name == "jobs" else super().listdir(folder)
 
     first = scene.submit("one").file.nonce
-    blind = Spool.open(scene.spool.root, ops=Blind(), clock=scene.spool.clock, tokens=scene.token)
+    blind = Spool.open(scene.spool.root, ops=Blind(), clock=scene.spool.world.clock, tokens=scene.token)
     assert blind.submit(b"{}", source=scene.source, job_id="one").file.nonce == first
     assert [path.name for path in scene.spool.layout.jobs.iterdir()] == ["one"]
 
@@ -94,7 +94,7 @@ def test_a_source_that_cannot_be_linked_is_copied(scene: Scene) -> None:
         def pin(self, source: Path, target: Path) -> None:
             self.copy(source, target)
 
-    spool = Spool.open(scene.spool.root, ops=NoLinks(), clock=scene.spool.clock)
+    spool = Spool.open(scene.spool.root, ops=NoLinks(), clock=scene.spool.world.clock)
     source = spool.submit(b"{}", source=scene.source, job_id="one").source()
     assert source.read_bytes() == b"the video"
     assert not source.samefile(scene.source)

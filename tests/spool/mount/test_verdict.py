@@ -17,7 +17,9 @@ TWO = {"hosts": ("a", "b"), "t": 0.0, "machines": 2}
 def told(folder: Path, **found: object) -> Spool:
     """A spool with that verdict, opened after it."""
     spool = Spool.open(folder)
-    put_verdict(spool.ops, spool.layout, Verdict(**{**TWO, "n": spool.tokens(), **found}), spool.tokens)
+    put_verdict(
+        spool.world.ops, spool.layout, Verdict(**{**TWO, "n": spool.world.tokens(), **found}), spool.world.tokens
+    )
     return Spool.open(folder)
 
 
@@ -55,8 +57,8 @@ def test_an_unsafe_file_system_is_refused_until_found_safe(tmp_path: Path) -> No
 def test_verdicts_are_numbered_and_the_last_one_holds(tmp_path: Path) -> None:
     spool = Spool.create(tmp_path)
     for number in range(1, 12):
-        put_verdict(spool.ops, spool.layout, Verdict(**TWO, n=str(number)), spool.tokens)
-    held = newest_verdict(spool.ops, spool.layout)
+        put_verdict(spool.world.ops, spool.layout, Verdict(**TWO, n=str(number)), spool.world.tokens)
+    held = newest_verdict(spool.world.ops, spool.layout)
     assert held is not None
     assert held.n == "11"
 

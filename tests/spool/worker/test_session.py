@@ -43,7 +43,7 @@ def test_one_worker_does_a_whole_job(scene: Scene) -> None:
 def test_two_workers_never_hold_the_same_attempt(scene: Scene) -> None:
     scene.prepared(4)
     one, two = scene.session(), scene.session()
-    held = [claim(session).key for session in (one, two, one, two)]
+    held = [claim(session).what for session in (one, two, one, two)]
     assert len(set(held)) == 4
     assert one.next() is None
 
@@ -324,10 +324,10 @@ def test_a_claim_that_seemed_taken_by_another_is_adopted_after_a_lease(scene: Sc
     scene.prepared(1, job_id="newer")
     scene.pass_time(2, alive=(session, other))
     held = claim(session)
-    assert held.key == ("job", 0, 1)
+    assert held.what == ("job", 0, 1)
     assert scene.work(held, 1)
-    assert claim(session).key == ("newer", 0, 1)
-    assert claim(other).key == ("job", "final", 1)
+    assert claim(session).what == ("newer", 0, 1)
+    assert claim(other).what == ("job", "final", 1)
 
 
 def test_the_name_of_an_attempt_that_another_has_is_not_read(scene: Scene) -> None:
@@ -688,7 +688,7 @@ def test_a_job_that_was_cleaned_away_and_submitted_again_is_worked_on(end: str, 
     scene.spool.clean(older_than_s=-1, states=["done", "cancelled", "failed"], jobs=["again"], dry_run=False)
     scene.pass_time(3, alive=(session,))
     scene.submit("again")
-    assert claim(session).key == ("again", "prep", 1)
+    assert claim(session).what == ("again", "prep", 1)
 
 
 # ---- locks that tell of a death at once

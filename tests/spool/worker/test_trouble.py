@@ -157,7 +157,7 @@ def test_storage_is_found_in_an_error_or_its_causes(error: Exception, number: in
 def test_a_worker_that_comes_to_a_full_disk_waits_and_introduces_itself_later(scene: Scene) -> None:
     job = scene.prepared(2)
     ops = FaultyOps(FileOps(), FaultPlan())
-    spool = Spool.open(scene.spool.root, ops=ops, clock=scene.spool.clock, tokens=scene.token)
+    spool = Spool.open(scene.spool.root, ops=ops, clock=scene.spool.world.clock, tokens=scene.token)
     ops.use([FaultRule(do="fail", op="write_new", errno="ENOSPC")])
     session = Session(spool, host="h1", threads=False)
     session.start()
@@ -174,7 +174,7 @@ def test_a_worker_that_comes_to_a_full_disk_waits_and_introduces_itself_later(sc
 @pytest.mark.parametrize("name", ["EACCES", "EROFS"])
 def test_a_worker_that_may_not_write_at_all_says_so_at_once(scene: Scene, name: str) -> None:
     ops = FaultyOps(FileOps(), FaultPlan())
-    spool = Spool.open(scene.spool.root, ops=ops, clock=scene.spool.clock, tokens=scene.token)
+    spool = Spool.open(scene.spool.root, ops=ops, clock=scene.spool.world.clock, tokens=scene.token)
     ops.use([FaultRule(do="fail", op="write_new", errno=name)])
     session = Session(spool, threads=False)
     with pytest.raises(OSError):

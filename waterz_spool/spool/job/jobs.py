@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,9 @@ import msgspec
 
 from waterz_spool.errors import InputError, JobFailedError, UsageError
 from waterz_spool.records import FileRef
-from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, PLAN_CAP_BYTES, read_settled
-from waterz_spool.spool.disk.clock import Clock, Tokens
+from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, PLAN_CAP_BYTES
 from waterz_spool.spool.disk.failpoints import hit
-from waterz_spool.spool.disk.fileops import FileOps
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.log.control import ControlFolder
 from waterz_spool.spool.log.formats import (
     Budget,
@@ -23,6 +23,7 @@ from waterz_spool.spool.log.formats import (
     PlanRecord,
     PublishedRecord,
     SourceRef,
+    Token,
     decode,
 )
 from waterz_spool.spool.log.joblog import JobLog
@@ -41,16 +42,16 @@ class Job:
         layout: Where its files lie.
         log: Its records, for the other parts of the spool.
         control: What people asked of it.
+        world: Files, time and names.
     """
 
-    def __init__(self, layout: JobLayout, ops: FileOps, clock: Clock, tokens: Tokens) -> None:
+    def __init__(self, layout: JobLayout, world: World) -> None:
         self.id = layout.job_id
         self.layout = layout
-        self.log = JobLog(layout, ops, tokens)
-        self.control = ControlFolder(layout.control, ops, clock, tokens)
-        self._ops = ops
-        self._clock = clock
-        self._tokens = tokens
+        self.log = JobLog(layout, world)
+        self.control = ControlFolder(layout.control, world)
+        self.world = world
+        self._ops = world.ops
         self._file: JobFile | None = None
         self._ready: set[int] = set()  # segments known to be published
         self._seen: dict[str, tuple[int, int]] = {}
@@ -73,7 +74,7 @@ class Job:
         """
         if self._file is None:
             path = self.layout.job_file
-            data = read_settled(self._ops, path, PAYLOAD_CAP_BYTES * 2)
+            data = self.world.read(path, PAYLOAD_CAP_BYTES * 2)
             if data is None:
                 raise UsageError("no such job", where=str(self.path))
             record = decode(data, JobFile, path)
@@ -102,6 +103,26 @@ class Job:
             OSError: There is no such job, or it cannot be told now.
         """
         return self._ops.look(self.layout.job_file).uid
+
+    def claimant(self, task: Task, attempt: int) -> Token | None:
+        """Which worker claimed an attempt that is known to be claimed; None while that is not visible here.
+
+        Raises:
+            OSError: It cannot be read now.
+        """
+        return self.log.owner(task, attempt)
+
+    def logs(self, cap_bytes: int) -> Iterator[tuple[str, bytes | None]]:
+        """Names and contents of what workers wrote about it, sorted; None where that is no file of at most so much."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in sorted(self._ops.listdir(self.layout.logs)):
+                if name.endswith(".txt"):
+                    yield name, self._log_of(name, cap_bytes)
+
+    def _log_of(self, name: str, cap_bytes: int) -> bytes | None:
+        with contextlib.suppress(OSError):
+            return self._ops.read(self.layout.logs / name, cap_bytes)
+        return None
 
     def request(self) -> bytes:
         """The request as submitted, JSON."""
@@ -167,7 +188,7 @@ class Job:
         held = self.plan()
         if held is not None:
             return held
-        nonce = self._tokens()
+        nonce = self.world.tokens()
         path = self.layout.root / f"plan.{nonce}.json"
         self._ops.write_new(path, payload)
         size, sha256 = self._ops.digest(path)
@@ -191,7 +212,7 @@ class Job:
             return None
         ref = self._plan_record().plan
         path = self.layout.plan_file(ref.file)
-        data = read_settled(self._ops, path, PLAN_CAP_BYTES)
+        data = self.world.read(path, PLAN_CAP_BYTES)
         if data is None or self._ops.digest(path) != (ref.bytes, ref.sha256):
             raise DamagedRecordError("the plan is gone or damaged", where=str(path))
         return data
@@ -279,7 +300,7 @@ class Job:
 
     def decide(self, kind: str, *, attempt: int = 0, why: str = "") -> CommitRecord:
         """Compete for the one end of the job; what is returned holds for ever."""
-        return self.log.put_commit(CommitRecord(kind=kind, n=self._tokens(), attempt=attempt, why=why))
+        return self.log.put_commit(CommitRecord(kind=kind, n=self.world.tokens(), attempt=attempt, why=why))
 
     def retry(self, task: Task | None = None) -> None:
         """Grant a task, or all, another budget like the first; nothing is deleted.
@@ -314,7 +335,7 @@ class Job:
         from waterz_spool.spool.job.publish import Publisher
 
         target = Path(target).absolute()
-        publisher = Publisher(self.log, self._tokens)
+        publisher = Publisher(self.log)
         return publisher.publish(target, self.layout.source / self.file.source.file, overwrite=overwrite)
 
     def published(self) -> PublishedRecord | None:
@@ -329,5 +350,5 @@ class Job:
         """
         from waterz_spool.spool.job.verify import verify_job
 
-        fresh = Job(self.layout, self._ops, self._clock, self._tokens)
+        fresh = Job(self.layout, self.world)
         return verify_job(fresh.log, fresh.snapshot, deep=deep)

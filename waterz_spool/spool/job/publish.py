@@ -20,9 +20,8 @@ from pathlib import Path
 from waterz_spool.errors import JobFailedError, UsageError, VerificationError
 from waterz_spool.records import FileRef
 from waterz_spool.spool.disk.atomic import settle_folder
-from waterz_spool.spool.disk.clock import Tokens
 from waterz_spool.spool.disk.failpoints import hit
-from waterz_spool.spool.disk.fileops import NO_LINKS, FileOps
+from waterz_spool.spool.disk.fileops import NO_LINKS
 from waterz_spool.spool.log.formats import CommitRecord, PublishedRecord, encode
 from waterz_spool.spool.log.joblog import JobLog
 from waterz_spool.spool.log.layout import FINAL, PUBLISHED_NAME, JobLayout
@@ -52,11 +51,11 @@ class _Parts:
 class Publisher:
     """Publishes the result of one job."""
 
-    def __init__(self, log: JobLog, tokens: Tokens) -> None:
+    def __init__(self, log: JobLog) -> None:
         self._log = log
         self._layout: JobLayout = log.layout
-        self._ops: FileOps = log.ops
-        self._tokens = tokens
+        self._ops = log.world.ops
+        self._tokens = log.world.tokens
 
     def publish(self, target: Path, pinned: Path, *, overwrite: bool) -> Path:
         """See `Job.publish`."""

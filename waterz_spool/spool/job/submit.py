@@ -18,10 +18,9 @@ from typing import Literal
 import msgspec
 
 from waterz_spool.errors import InputError, UsageError
-from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, read_settled, settle_folder
-from waterz_spool.spool.disk.clock import Clock, Tokens
+from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, settle_folder
 from waterz_spool.spool.disk.failpoints import hit
-from waterz_spool.spool.disk.fileops import FileOps
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.log.formats import JOB_SCHEMA, Budget, JobFile, SourceRef, decode
 from waterz_spool.spool.log.layout import JobLayout, SpoolLayout, check_file_name, check_job_id
 
@@ -43,11 +42,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 class Submitter:
     """Creates jobs in one spool."""
 
-    def __init__(self, layout: SpoolLayout, ops: FileOps, clock: Clock, tokens: Tokens) -> None:
+    def __init__(self, layout: SpoolLayout, world: World) -> None:
         self._layout = layout
-        self._ops = ops
-        self._clock = clock
-        self._tokens = tokens
+        self._world = world
+        self._ops = world.ops
 
     def submit(self, asked: Submission) -> str:
         """The id of the job that now exists, new or (explicit id) there before."""
@@ -55,7 +53,7 @@ class Submitter:
         job_id = check_job_id(asked.job_id or self._new_id(asked.name))
         if asked.job_id is not None and self._taken(job_id):
             return job_id
-        nonce = self._tokens()
+        nonce = self._world.tokens()
         built = self._layout.building(job_id, nonce)
         try:
             self._build(JobLayout(built), job_id, nonce, asked)
@@ -69,14 +67,14 @@ class Submitter:
 
     def _index(self, job_id: str) -> None:
         """Add the entry in active/ by which workers find the job at once, oldest first."""
-        utc = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._clock.wall()))
+        utc = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._world.clock.wall()))
         with contextlib.suppress(FileExistsError):
             self._ops.write_new(self._layout.active / f"{_RANK}-{utc}-{job_id}", b"")
 
     def _new_id(self, name: str) -> str:
-        date = time.strftime("%Y%m%d", time.gmtime(self._clock.wall()))
+        date = time.strftime("%Y%m%d", time.gmtime(self._world.clock.wall()))
         slug = re.sub(r"[^a-z0-9]+", "-", Path(name).stem.lower()).strip("-")[:40].strip("-") or "video"
-        return f"{date}-{slug}-{self._tokens()[:4]}"
+        return f"{date}-{slug}-{self._world.tokens()[:4]}"
 
     def _taken(self, job_id: str) -> bool:
         return job_id in self._ops.listdir(self._layout.jobs)
@@ -88,7 +86,7 @@ class Submitter:
             schema=JOB_SCHEMA,
             id=job_id,
             name=asked.name,
-            submitted=self._clock.wall(),
+            submitted=self._world.clock.wall(),
             uid=os.getuid(),
             nonce=nonce,
             source=self._pin(asked.source, job.source / pinned_name(asked.source.name)),
@@ -123,7 +121,7 @@ class Submitter:
         try:
             self._ops.rename(built, target)  # onto a job, which is a folder with content, it fails
         except OSError:
-            data = read_settled(self._ops, target / "job.json", PAYLOAD_CAP_BYTES * 2)
+            data = self._world.read(target / "job.json", PAYLOAD_CAP_BYTES * 2)
             if data is None:
                 raise
             if decode(data, JobFile, target / "job.json").nonce != nonce:

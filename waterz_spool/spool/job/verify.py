@@ -14,7 +14,6 @@ import msgspec
 from waterz_spool.errors import WaterzError
 from waterz_spool.records import FileRef
 from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, read_settled
-from waterz_spool.spool.disk.fileops import FileOps
 from waterz_spool.spool.log.formats import EndRecord
 from waterz_spool.spool.log.joblog import JobLog
 from waterz_spool.spool.log.layout import FINAL, PREP, Task, claim_name, end_name, label, marker_name, ready_name
@@ -58,7 +57,7 @@ def verify_job(log: JobLog, make_snapshot: Make, *, deep: bool = True) -> list[V
 class _Verification:
     def __init__(self, log: JobLog, snapshot: Snapshot, deep: bool) -> None:
         self.log = log
-        self.ops: FileOps = log.ops
+        self.ops = log.world.ops
         self.snapshot = snapshot
         self.view = snapshot.view
         self.deep = deep

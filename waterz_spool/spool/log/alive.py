@@ -11,10 +11,9 @@ import contextlib
 import errno
 from dataclasses import dataclass
 
-from waterz_spool.spool.disk.atomic import read_settled
-from waterz_spool.spool.disk.clock import Clock
-from waterz_spool.spool.disk.fileops import NO_FILE, FileOps
+from waterz_spool.spool.disk.fileops import NO_FILE
 from waterz_spool.spool.disk.machine import Identity, take_lock
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.log.formats import DamagedRecordError, SpoolSettings, WorkerRecord, decode
 from waterz_spool.spool.log.layout import SpoolLayout
 
@@ -36,11 +35,10 @@ class _Seen:
 class Suspicion:
     """What this process thinks of other workers; it forgets what it saw before a pause of its own."""
 
-    def __init__(self, layout: SpoolLayout, ops: FileOps, settings: SpoolSettings, clock: Clock, me: Identity) -> None:
+    def __init__(self, layout: SpoolLayout, world: World, settings: SpoolSettings, me: Identity) -> None:
         self._layout = layout
-        self._ops = ops
+        self._world = world
         self._settings = settings
-        self._clock = clock
         self._me = me
         self._seen: dict[str, _Seen] = {}
 
@@ -52,9 +50,9 @@ class Suspicion:
             boot: Its boot id, from its claim.
             wait_s: How long the caller meant to wait since its last look; after twice that it trusts nothing it saw.
         """
-        now = self._clock.monotonic()  # before the read: the silence is at least as long as it seems
+        now = self._world.clock.monotonic()  # before the read: the silence is at least as long as it seems
         try:
-            data = read_settled(self._ops, self._layout.heartbeat(wid)) or b""
+            data = self._world.read(self._layout.heartbeat(wid)) or b""
         except OSError as error:
             if error.errno not in _NO_HEARTBEAT:
                 return False
@@ -76,7 +74,7 @@ class Suspicion:
 
     def due_s(self) -> float | None:
         """In how long the first of those looked at can become stale."""
-        lease_s, now = self._settings.lease_s, self._clock.monotonic()
+        lease_s, now = self._settings.lease_s, self._world.clock.monotonic()
         times = [seen.since + (self._confirm_s if seen.free else lease_s) for seen in self._seen.values()]
         return min(times) - now if times else None
 
@@ -104,6 +102,6 @@ class Suspicion:
         seen, path = self._seen[wid], self._layout.worker_record(wid)
         if seen.locked is None:
             with contextlib.suppress(OSError, DamagedRecordError):
-                data = read_settled(self._ops, path)
+                data = self._world.read(path)
                 seen.locked = None if data is None else decode(data, WorkerRecord, path).locked
         return bool(seen.locked)

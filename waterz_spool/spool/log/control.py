@@ -12,9 +12,7 @@ import os
 import socket
 from pathlib import Path
 
-from waterz_spool.spool.disk.atomic import put_if_absent, read_settled
-from waterz_spool.spool.disk.clock import Clock, Tokens
-from waterz_spool.spool.disk.fileops import FileOps
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.log.formats import Budget, ControlRecord, GrantRecord, decode, encode
 from waterz_spool.spool.log.layout import CONTROL_RECORD, grant_name
 from waterz_spool.spool.log.states import ControlView, parse_control
@@ -25,19 +23,17 @@ _TRIES = 100
 class ControlFolder:
     """One such folder. What was read once is kept: records never change."""
 
-    def __init__(self, folder: Path, ops: FileOps, clock: Clock, tokens: Tokens) -> None:
+    def __init__(self, folder: Path, world: World) -> None:
         self.folder = folder
-        self._ops = ops
-        self._clock = clock
-        self._tokens = tokens
+        self._world = world
         self._grants: dict[str, GrantRecord] = {}
 
     def scan(self) -> ControlView:
         """One listing, and one read for each record whose marker is missing."""
-        view = parse_control(self._ops.listdir(self.folder))
+        view = parse_control(self._world.ops.listdir(self.folder))
         for number in view.unknown():
             name = CONTROL_RECORD.format(number)
-            data = read_settled(self._ops, self.folder / name)
+            data = self._world.read(self.folder / name)
             if data is not None:
                 view.verbs[number] = decode(data, ControlRecord, self.folder / name).verb
         return view
@@ -52,31 +48,31 @@ class ControlFolder:
             verb=verb,
             host=socket.gethostname(),
             uid=os.getuid(),
-            t=self._clock.wall(),
-            n=self._tokens(),
+            t=self._world.clock.wall(),
+            n=self._world.tokens(),
             why=why,
         )
         number = self._put(CONTROL_RECORD, self.scan().last, encode(record))
         with contextlib.suppress(OSError):
-            self._ops.link(self.folder / CONTROL_RECORD.format(number), self.folder / f"{number}.{verb}")
+            self._world.ops.link(self.folder / CONTROL_RECORD.format(number), self.folder / f"{number}.{verb}")
 
     def grant(self, task: str | None, extra: Budget) -> None:
         """Add budget for one task, or for all."""
         numbers = self.scan().grants
-        record = GrantRecord(task=task, extra=extra, n=self._tokens())
+        record = GrantRecord(task=task, extra=extra, n=self._world.tokens())
         self._put(grant_name("{}"), max(numbers, default=0), encode(record))
 
     def grants(self, view: ControlView) -> list[tuple[str | None, Budget]]:
         """All grants listed; one that is not visible yet is left out."""
         for name in map(grant_name, sorted(view.grants)):
             if name not in self._grants:
-                data = read_settled(self._ops, self.folder / name)
+                data = self._world.read(self.folder / name)
                 if data is not None:
                     self._grants[name] = decode(data, GrantRecord, self.folder / name)
         return [(grant.task, grant.extra) for grant in self._grants.values()]
 
     def _put(self, pattern: str, last: int, data: bytes) -> int:
         for number in range(last + 1, last + 1 + _TRIES):
-            if put_if_absent(self._ops, self.folder / pattern.format(number), data, self._tokens()):
+            if self._world.put(self.folder / pattern.format(number), data):
                 return number
         raise FileExistsError(f"no free number after {last} in {self.folder}")

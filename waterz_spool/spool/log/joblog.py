@@ -11,10 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, link_if_absent, put_if_absent, read_settled, settle_folder
-from waterz_spool.spool.disk.clock import Tokens
+from waterz_spool.spool.disk.atomic import PAYLOAD_CAP_BYTES, link_if_absent, settle_folder
 from waterz_spool.spool.disk.failpoints import hit
-from waterz_spool.spool.disk.fileops import FileOps
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.log.formats import (
     CommitRecord,
     EndRecord,
@@ -46,10 +45,9 @@ T = TypeVar("T")
 class JobLog:
     """The records of one job. What was read once is kept: records never change."""
 
-    def __init__(self, layout: JobLayout, ops: FileOps, tokens: Tokens) -> None:
+    def __init__(self, layout: JobLayout, world: World) -> None:
         self.layout = layout
-        self.ops = ops
-        self.tokens = tokens
+        self.world = world
         self._ends: dict[tuple[Task, int], EndRecord] = {}
         self._owners: dict[tuple[Task, int], Token] = {}
         self._times: dict[tuple[Task, int], float] = {}
@@ -65,7 +63,7 @@ class JobLog:
             repair: Add markers that were missing at an earlier scan, too, so that nobody has to read those outcomes
                 again. At the first sight their writers are most likely about to add them.
         """
-        view = parse_log(self.ops.listdir(self.layout.log))
+        view = parse_log(self.world.ops.listdir(self.layout.log))
         for task, attempt in list(view.unknown()):
             again = (task, attempt) in self._ends
             end = self.end(task, attempt)
@@ -101,7 +99,7 @@ class JobLog:
         return None
 
     def _when(self, name: str) -> float:
-        return self.ops.look(self.layout.log / name).mtime_s
+        return self.world.ops.look(self.layout.log / name).mtime_s
 
     def owner(self, task: Task, attempt: int) -> Token | None:
         """Who claimed an attempt that is known to be claimed."""
@@ -129,17 +127,17 @@ class JobLog:
 
     def payload(self, index: int) -> bytes | None:
         """The job of a segment that is known to be ready."""
-        return read_settled(self.ops, self.layout.log / ready_name(index), PAYLOAD_CAP_BYTES)
+        return self.world.read(self.layout.log / ready_name(index), PAYLOAD_CAP_BYTES)
 
     def _read(self, path: Path, kind: type[T]) -> T | None:
-        data = read_settled(self.ops, path)
+        data = self.world.read(path)
         return None if data is None else decode(data, kind, path)
 
     # ---- writing
 
     def put(self, name: str, data: bytes) -> bool:
-        """Put a record into log/ unless its name is taken; see `put_if_absent`."""
-        return put_if_absent(self.ops, self.layout.log / name, data, self.tokens())
+        """Put a record into log/ unless its name is taken; see `World.put`."""
+        return self.world.put(self.layout.log / name, data)
 
     def put_plan(self, record: PlanRecord) -> bool:
         """Decide which plan holds; False when another does."""
@@ -157,11 +155,11 @@ class JobLog:
         Raises:
             OSError: It could not be written; UndecidedError: it may be there.
         """
-        temp = self.layout.log / f".t.{self.tokens()}"
+        temp = self.layout.log / f".t.{self.world.tokens()}"
         data = encode(record)
         certain = False
         try:
-            self.ops.write_new(temp, data)
+            self.world.ops.write_new(temp, data)
             hit("before_end", label(task))
             certain = self._linked(temp, self.layout.log / end_name(task, attempt))
             if not certain:
@@ -174,7 +172,7 @@ class JobLog:
 
     def link_end(self, written: Path, data: bytes, task: Task, attempt: int, kind: str) -> bool:
         """As `put_end`, with an outcome that was written before: works where no byte can be written any more."""
-        won = link_if_absent(self.ops, written, self.layout.log / end_name(task, attempt), data)
+        won = link_if_absent(self.world.ops, written, self.layout.log / end_name(task, attempt), data)
         if won:
             self._follow(task, lambda: self.mark(task, attempt, kind))
         return won
@@ -182,7 +180,7 @@ class JobLog:
     def _linked(self, source: Path, target: Path) -> bool:
         """Whether the link was made for certain: only success is definite."""
         try:
-            self.ops.link(source, target)
+            self.world.ops.link(source, target)
         except OSError:
             return False
         return True
@@ -192,7 +190,7 @@ class JobLog:
         hit("after_end", label(task))
         mark()
         hit("after_marker", label(task))
-        settle_folder(self.ops, self.layout.log)
+        settle_folder(self.world.ops, self.layout.log)
 
     def _become_marker(self, written: Path, task: Task, attempt: int, kind: str) -> None:
         """Add the marker by a rename of the outcome's temporary name, which saves a call.
@@ -201,18 +199,20 @@ class JobLog:
         linked from this very one, and a rename leaves both: the temporary name goes with the job.
         """
         try:
-            self.ops.rename(written, self.layout.log / marker_name(task, attempt, kind))
+            self.world.ops.rename(written, self.layout.log / marker_name(task, attempt, kind))
         except OSError:
             self._remove(written)
 
     def _remove(self, temp: Path) -> None:
         with contextlib.suppress(OSError):
-            self.ops.unlink(temp)
+            self.world.ops.unlink(temp)
 
     def mark(self, task: Task, attempt: int, kind: str) -> None:
         """Add the readable marker of an outcome; derived, so a failure is left to the next one who looks."""
         with contextlib.suppress(OSError):
-            self.ops.link(self.layout.log / end_name(task, attempt), self.layout.log / marker_name(task, attempt, kind))
+            self.world.ops.link(
+                self.layout.log / end_name(task, attempt), self.layout.log / marker_name(task, attempt, kind)
+            )
 
     def put_void(self, task: Task, attempt: int, record: VoidRecord) -> bool:
         """Say that the output of a done attempt is broken; the attempt then counts as lost."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
+from waterz_spool.spool.job.attempt import Attempt
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.formats import DamagedRecordError, SpoolSettings
 from waterz_spool.spool.log.layout import Task, stage_of
@@ -25,14 +26,13 @@ class Candidate:
     """An attempt that was open at the last look."""
 
     job: Job
-    task: Task
-    attempt: int
+    what: Attempt
     not_before: float  # monotonic
 
 
 def _stretches(found: list[Candidate], random: Random) -> Iterator[Candidate]:
     """All of them, neighbours in a row, from one random starting point after the other."""
-    left = {candidate.task: candidate for candidate in found if isinstance(candidate.task, int)}
+    left = {candidate.what.task: candidate for candidate in found if isinstance(candidate.what.task, int)}
     starts = list(left)
     random.shuffle(starts)
     for index in starts:
@@ -59,7 +59,7 @@ class Candidates:
         self._random = random
         self._open: list[Candidate] = []  # the last one is the next one
         self._late: list[Candidate] = []
-        self._first_seen: dict[tuple[str, Task, int], float] = {}
+        self._first_seen: dict[Attempt, float] = {}
         self._misses = 0
         self.contested = False
         self._misses_max = 1  # then the cache is too old to be worth another try
@@ -75,12 +75,12 @@ class Candidates:
     def add(self, job: Job, snapshot: Snapshot, now: float, accept: Accept) -> None:
         """Take up what a look at a job shows."""
         found = [
-            Candidate(job, task, attempt, self._not_before(job, snapshot, task, attempt, now))
+            Candidate(job, Attempt(job.id, task, attempt), self._not_before(job, snapshot, task, attempt, now))
             for task, attempt in snapshot.claimable()
             if stage_of(task) in self._tasks and accept(job, task, attempt)
         ]
-        first = [candidate for candidate in found if isinstance(candidate.task, str)]
-        rest = [candidate for candidate in found if isinstance(candidate.task, int)]
+        first = [candidate for candidate in found if isinstance(candidate.what.task, str)]
+        rest = [candidate for candidate in found if isinstance(candidate.what.task, int)]
         ordered = [*first, *_stretches(rest, self._random)]
         self._late += [candidate for candidate in ordered if candidate.not_before > now]
         self._open[:0] = reversed([candidate for candidate in ordered if candidate.not_before <= now])
@@ -93,7 +93,7 @@ class Candidates:
 
     def over(self, job_id: str) -> None:
         """Nothing of this job will ever be tried again."""
-        self._first_seen = {key: at for key, at in self._first_seen.items() if key[0] != job_id}
+        self._first_seen = {what: at for what, at in self._first_seen.items() if what.job != job_id}
 
     def __iter__(self) -> Iterator[Candidate]:
         """Candidates one by one, until there are none or too many were taken by others."""
@@ -108,11 +108,11 @@ class Candidates:
     def missed(self, candidate: Candidate) -> None:
         """Somebody else had it, and probably goes on from there."""
         self._misses += 1
-        if not isinstance(candidate.task, int):
+        if not isinstance(candidate.what.task, int):
             return
         self.contested = True
-        index = candidate.task + 1
-        while self._open and self._open[-1].job is candidate.job and self._open[-1].task == index:
+        index = candidate.what.task + 1
+        while self._open and self._open[-1].job is candidate.job and self._open[-1].what.task == index:
             self._open.pop()
             index += 1
 
@@ -131,7 +131,7 @@ class Candidates:
         doubled = backoff_exponent(log)
         if doubled is None or (log.kinds.get(attempt - 1) == "released" and not self._failed_here(job, task, log)):
             return now
-        key = (job.id, task, attempt)
+        key = Attempt(job.id, task, attempt)
         if key not in self._first_seen:
             wait_s = min(self._settings.backoff_s * 2.0**doubled, self._settings.backoff_max_s)
             wait_s *= 1.0 + self._random.random()

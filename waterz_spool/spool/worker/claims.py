@@ -6,22 +6,45 @@ import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
 from waterz_spool.errors import UsageError
 from waterz_spool.records import FileRef
+from waterz_spool.spool.disk.atomic import RECORD_CAP_BYTES
 from waterz_spool.spool.disk.failpoints import hit
 from waterz_spool.spool.disk.fileops import NO_FILE
+from waterz_spool.spool.disk.machine import Identity
+from waterz_spool.spool.disk.world import World
+from waterz_spool.spool.job.attempt import Attempt
 from waterz_spool.spool.job.jobs import Job
-from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord, VoidRecord
+from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord, SpoolSettings, VoidRecord, encode
 from waterz_spool.spool.log.layout import FINAL, PREP, Task, check_file_name, claim_name, end_name, label
-
-if TYPE_CHECKING:
-    from waterz_spool.spool.worker.session import Session
+from waterz_spool.spool.worker.heartbeat import Heart
 
 _ASK_S = 10.0
+
+
+class Holder(Protocol):
+    """What a claim needs of the worker that holds it."""
+
+    me: Identity
+    heart: Heart
+    world: World
+    settings: SpoolSettings
+
+    def asked_to_stop(self, job: Job) -> str | None:
+        """Whether people asked for it: ``cancelled``, ``paused``, or None."""
+        ...
+
+    def commit(self, job: Job, attempt: int) -> None:
+        """Final is done: compete for the end of the job."""
+        ...
+
+    def conclude(self, claim: Claim, record: EndRecord) -> bool:
+        """Record the outcome of a claim; whether it holds."""
+        ...
 
 
 class Claim:
@@ -29,34 +52,35 @@ class Claim:
 
     Attributes:
         job: The job.
-        task: ``prep``, ``final``, or the index of a segment.
-        attempt: Counts from 1.
-        worker: This worker's id.
+        what: The attempt that is claimed.
         tag: Unique to this execution, in the names of all files it writes: what another execution wrote, or is
             still writing, cannot be reached under it.
         ended: Whether the outcome is recorded, by whomever, or on its way.
     """
 
-    def __init__(self, session: Session, job: Job, task: Task, attempt: int, tag: str) -> None:
+    def __init__(self, holder: Holder, job: Job, what: Attempt, tag: str) -> None:
         self.job = job
-        self.task = task
-        self.attempt = attempt
-        self.worker = session.wid
+        self.what = what
         self.tag = tag
         self.ended = False
-        self._session = session
-        self._epoch = session.heart.epoch
+        self._holder = holder
+        self._epoch = holder.heart.epoch
         self._asked = float("-inf")
         self._answer: str | None = None
-        self._began = session.clock.monotonic()
+        self._began = holder.world.clock.monotonic()
 
     def __repr__(self) -> str:
-        return f"Claim({self.job.id}/{label(self.task)}.{self.attempt})"
+        return f"Claim({self.what})"
 
     @property
-    def key(self) -> tuple[str, Task, int]:
-        """What is claimed."""
-        return self.job.id, self.task, self.attempt
+    def task(self) -> Task:
+        """``prep``, ``final``, or the index of a segment."""
+        return self.what.task
+
+    @property
+    def attempt(self) -> int:
+        """Its number, counted from 1."""
+        return self.what.number
 
     # ---- inputs
 
@@ -104,7 +128,7 @@ class Claim:
         if not bad:
             return results
         for index, why in bad.items():
-            record = VoidRecord(w=self.worker, n=self._session.spool.tokens(), why=why)
+            record = VoidRecord(w=self._holder.me.wid, n=self._holder.world.tokens(), why=why)
             self.job.log.put_void(index, results[index].k, record)
         self.released(f"void: {len(bad)} segments, first {label(min(bad))}: {bad[min(bad)]}")
         return None
@@ -116,10 +140,10 @@ class Claim:
         for ref in end.outs:
             path = self.job.layout.output_file(index, ref.file)
             try:
-                if self.job.log.ops.digest(path) != (ref.bytes, ref.sha256):
+                if self.job.log.world.ops.digest(path) != (ref.bytes, ref.sha256):
                     return f"{ref.file} is damaged"
             except FileNotFoundError:
-                if path.name in self.job.log.ops.listdir(path.parent):
+                if path.name in self.job.log.world.ops.listdir(path.parent):
                     raise  # there, but not visible yet
                 return f"{ref.file} is gone"
             except OSError as error:
@@ -131,8 +155,8 @@ class Claim:
     def _forged(self, index: int, attempt: int) -> bool:
         """Whether somebody recorded a segment as done that another user holds; the server shows both as it likes."""
         log = self.job.log
-        by = log.ops.look(log.layout.log / end_name(index, attempt)).uid
-        return by != os.geteuid() and by != log.ops.look(log.layout.log / claim_name(index, attempt)).uid
+        by = log.world.ops.look(log.layout.log / end_name(index, attempt)).uid
+        return by != os.geteuid() and by != log.world.ops.look(log.layout.log / claim_name(index, attempt)).uid
 
     def passing(self) -> bool:
         """For a segment: whether to let the source's pixels through, as its budget is spent and its job says so."""
@@ -156,18 +180,18 @@ class Claim:
         """
         stem = stem or ("out" if isinstance(self.task, int) else self.task)
         folder = self.job.layout.outputs(self.task)
-        if isinstance(self.task, int) and not self.job.log.ops.look(folder).folder:
+        if isinstance(self.task, int) and not self.job.log.world.ops.look(folder).folder:
             raise DamagedRecordError("not a folder", where=str(folder))
         return folder / check_file_name(f"{stem}.{self.tag}{suffix}")
 
     def segment_input(self, index: int, stem: str, suffix: str) -> Path:
         """For prep: a path for an input of a segment, ``segments/00017/frames.<tag>.mkv``; its folder is made."""
-        self.job.log.ops.mkdir(self.job.layout.segment(index))
+        self.job.log.world.ops.mkdir(self.job.layout.segment(index))
         return self.job.layout.segment_file(index, f"{stem}.{self.tag}{suffix}")
 
     def sealed(self, path: Path) -> FileRef:
         """Make a complete file durable and describe it, for a record to name."""
-        size, sha256 = self.job.log.ops.seal(path)
+        size, sha256 = self.job.log.world.ops.seal(path)
         return FileRef(file=check_file_name(path.name), bytes=size, sha256=sha256)
 
     def opened_input(self, ref: FileRef) -> Path:
@@ -178,7 +202,7 @@ class Claim:
         """
         assert isinstance(self.task, int)
         path = self.job.layout.segment_file(self.task, ref.file)
-        if self.job.log.ops.digest(path) != (ref.bytes, ref.sha256):
+        if self.job.log.world.ops.digest(path) != (ref.bytes, ref.sha256):
             raise DamagedRecordError("a segment's input is damaged", where=str(path))
         return path
 
@@ -191,18 +215,18 @@ class Claim:
         every ten seconds where beats are rarer: a thousand workers may be asking.
         After any of these call `released`. Limit: None promises nothing; the outcome decides.
         """
-        heart = self._session.heart
+        heart = self._holder.heart
         if heart.silent() or heart.epoch != self._epoch:
             return "fenced"
-        now = self._session.clock.monotonic()
-        if now - self._asked >= min(_ASK_S, self._session.spool.settings.beat_s):
-            self._asked, self._answer = now, self._session.asked_to_stop(self.job)
+        now = self._holder.world.clock.monotonic()
+        if now - self._asked >= min(_ASK_S, self._holder.settings.beat_s):
+            self._asked, self._answer = now, self._holder.asked_to_stop(self.job)
         return self._answer
 
     def progress(self, fraction: float) -> None:
         """Report how much is done, 0..1: shown by status, and proof that the worker does not hang."""
-        job, task, attempt = self.key
-        self._session.heart.note(job=job, task=str(task), k=attempt, fraction=round(fraction, 4))
+        job, task, attempt = self.what
+        self._holder.heart.note(job=job, task=str(task), k=attempt, fraction=round(fraction, 4))
 
     # ---- the outcome
 
@@ -230,11 +254,11 @@ class Claim:
             self.job.check_prepared()
         refs = tuple(self.sealed(self._own(path)) for path in outs)
         if outs:
-            self.job.log.ops.sync_folder(self.job.layout.outputs(self.task))
+            self.job.log.world.ops.sync_folder(self.job.layout.outputs(self.task))
         hit("after_output", label(self.task))
         won = self._end("done", outs=refs, info=info, peak_mib=peak_mib, passed=passed)
         if won and self.task == FINAL:
-            self._session.commit(self.job, self.attempt)
+            self._holder.commit(self.job, self.attempt)
         return won
 
     def failed(self, why: str, *, rc: int = 1, retry: bool = True) -> bool:
@@ -262,24 +286,26 @@ class Claim:
         peak_mib: float = 0.0,
         passed: bool = False,
     ) -> bool:
-        session = self._session
+        holder = self._holder
         record = EndRecord(
             kind=kind,
-            w=self.worker,
-            n=session.spool.tokens(),
+            w=holder.me.wid,
+            n=holder.world.tokens(),
             task=label(self.task),
             k=self.attempt,
-            t=session.heart.server_time,
-            host=session.me.host,
+            t=holder.heart.server_time,
+            host=holder.me.host,
             why=why[:2000],
             rc=rc,
-            seconds=round(session.clock.monotonic() - self._began, 3),
+            seconds=round(holder.world.clock.monotonic() - self._began, 3),
             peak_mib=peak_mib,
             outs=outs,
             passed=passed,
             info=msgspec.Raw(info),
         )
-        return session.conclude(self, record)
+        if len(encode(record)) > RECORD_CAP_BYTES:
+            raise UsageError(f"an outcome of more than {RECORD_CAP_BYTES} bytes", where=self.job.id)
+        return holder.conclude(self, record)
 
     def _own(self, path: Path) -> Path:
         if path.parent != self.job.layout.outputs(self.task) or f".{self.tag}" not in path.name:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from waterz_spool.spool.disk.clock import Clock
-from waterz_spool.spool.disk.fileops import BeatFile, FileOps
+from waterz_spool.spool.disk.fileops import BeatFile
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.log.formats import Beat, SpoolSettings
 
 _LINE_BYTES = 512
@@ -26,14 +26,14 @@ class Heart:
     work; `silent` says so, and `epoch` has moved on after a gap even when beating has resumed (a stopped process).
     """
 
-    def __init__(self, path: Path, ops: FileOps, settings: SpoolSettings, clock: Clock) -> None:
+    def __init__(self, path: Path, world: World, settings: SpoolSettings) -> None:
         self._path = path
-        self._ops = ops
-        self._clock = clock
+        self._world = world
+        self._clock = world.clock
         self._beat_s = settings.beat_s
         self._limit_s = max(settings.lease_s - 2 * settings.beat_s, settings.beat_s)
         self._file: BeatFile | None = None
-        self._last = clock.monotonic()
+        self._last = self._clock.monotonic()
         self._line = Beat(beat=0)
         self._since = 0.0
         self._next_at = 0.0
@@ -78,7 +78,7 @@ class Heart:
             data = msgspec.json.encode(self._line).ljust(_LINE_BYTES - 1) + b"\n"
         try:
             if self._file is None:
-                self._file = self._ops.beat_file(self._path)
+                self._file = self._world.ops.beat_file(self._path)
             self.server_time = self._file.write(data)
         except OSError:
             self._forget()

@@ -41,7 +41,7 @@ class Owners:
             return False
         if self._me is None:  # asked once: the server may show this user under another number
             with contextlib.suppress(FileNotFoundError):
-                self._me = job.log.ops.look(self._mine).uid
+                self._me = job.log.world.ops.look(self._mine).uid
         return owner != self._me
 
     def forget(self, job_id: str) -> None:

@@ -7,8 +7,6 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
-from waterz_spool.spool.disk.atomic import put_if_absent
-from waterz_spool.spool.disk.clock import Clock
 from waterz_spool.spool.disk.machine import Identity, take_lock
 from waterz_spool.spool.log.formats import WorkerRecord, encode
 from waterz_spool.spool.root import Spool
@@ -29,7 +27,6 @@ class Presence:
         me: Who it is.
         heart: Its heartbeat.
         trouble: Told what storage refuses.
-        clock: Where time comes from.
         tasks: The stages it takes.
         info: What others may want to know of it.
     """
@@ -41,11 +38,10 @@ class Presence:
         heart: Heart,
         trouble: Trouble,
         *,
-        clock: Clock,
         tasks: frozenset[str],
         info: dict[str, Any],
     ) -> None:
-        self._spool, self._me, self._heart, self._trouble, self._clock = spool, me, heart, trouble, clock
+        self._spool, self._me, self._heart, self._trouble = spool, me, heart, trouble
         self._tasks, self._info = tasks, info
         self._lock: BaseFileLock | None = None
         self._introduced = False
@@ -90,12 +86,10 @@ class Presence:
             uid=os.getuid(),
             tasks=tuple(sorted(self._tasks)),
             locked=self._lock is not None,
-            started=self._clock.wall(),
+            started=self._spool.world.clock.wall(),
             info=self._info,
         )
-        put_if_absent(
-            self._spool.ops, self._spool.layout.worker_record(self._me.wid), encode(record), self._spool.tokens()
-        )
+        self._spool.world.put(self._spool.layout.worker_record(self._me.wid), encode(record))
         self._introduced = True
 
     def end(self, *, clean: bool) -> None:
@@ -107,4 +101,4 @@ class Presence:
             return
         for path in (self._spool.layout.heartbeat(self._me.wid), self._spool.layout.lock(self._me.wid)):
             with contextlib.suppress(OSError):
-                self._spool.ops.unlink(path)
+                self._spool.world.ops.unlink(path)

@@ -15,26 +15,24 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from waterz_spool.errors import UsageError
-from waterz_spool.spool.disk.clock import Clock
 from waterz_spool.spool.disk.machine import Identity
 from waterz_spool.spool.hosts import Streak
+from waterz_spool.spool.job.attempt import Attempt
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.alive import Suspicion
 from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord
-from waterz_spool.spool.log.layout import FINAL, PREP, SEGMENT, Task, stage_of
+from waterz_spool.spool.log.layout import FINAL, PREP, SEGMENT
 from waterz_spool.spool.root import Spool
 from waterz_spool.spool.worker.candidates import Accept, Candidate, Candidates
 from waterz_spool.spool.worker.claims import Claim
 from waterz_spool.spool.worker.heartbeat import Heart
-from waterz_spool.spool.worker.outcomes import Outcomes
+from waterz_spool.spool.worker.ledger import Ended, Ledger
 from waterz_spool.spool.worker.owners import Owners
 from waterz_spool.spool.worker.presence import Presence
 from waterz_spool.spool.worker.recovery import Recovery
 from waterz_spool.spool.worker.survey import Survey
-from waterz_spool.spool.worker.tokens import TokenSet
 from waterz_spool.spool.worker.trouble import Trouble
 
-Key = tuple[str, Task, int]
 STAGES = frozenset({PREP, SEGMENT, FINAL})
 
 P = ParamSpec("P")
@@ -63,7 +61,6 @@ class Session:
         host: Its name for its machine; the host's by default.
         slurm: Its job and how often Slurm restarted that, ``cluster/job.restarts``; empty outside Slurm.
         info: What others may want to know of it (GPU, versions, Slurm ids): small JSON.
-        clock: Instead of the spool's.
         threads: False leaves beating to the caller (`heart.beat`), for tests.
         serve_group: Take jobs of other users, too.
 
@@ -83,49 +80,39 @@ class Session:
         host: str | None = None,
         slurm: str = "",
         info: dict[str, Any] | None = None,
-        clock: Clock | None = None,
         threads: bool = True,
         serve_group: bool = False,
     ) -> None:
         self.spool = spool
-        self.clock = clock or spool.clock
-        self.me = Identity.of_this_process(spool.tokens(), host, slurm)
+        self.world = spool.world
+        self.settings = spool.settings
+        self.clock = self.world.clock
+        self.me = Identity.of_this_process(spool.world.tokens(), host, slurm)
         self.tasks = frozenset(tasks)
         if not self.tasks <= STAGES:
             raise UsageError(f"unknown stages: {', '.join(sorted(self.tasks - STAGES))}")
-        self.heart = Heart(spool.layout.heartbeat(self.wid), spool.ops, spool.settings, self.clock)
+        self.heart = Heart(spool.layout.heartbeat(self.wid), self.world, self.settings)
         self._random = Random(self.wid)
-        self.trouble = Trouble(
-            spool.layout,
-            spool.ops,
-            self.heart,
-            self.clock,
-            host=self.me.host,
-            tokens=spool.tokens,
-            random=self._random,
-        )
+        self.trouble = Trouble(spool.layout, self.world, self.heart, host=self.me.host, random=self._random)
         self._accept = accept or (lambda job, task, attempt: True)
         self._threads = threads
-        self._presence = Presence(
-            spool, self.me, self.heart, self.trouble, clock=self.clock, tasks=self.tasks, info=info or {}
-        )
-        self._candidates = Candidates(self.tasks, self.me.host, spool.settings, self._random)
+        self._presence = Presence(spool, self.me, self.heart, self.trouble, tasks=self.tasks, info=info or {})
+        self._candidates = Candidates(self.tasks, self.me.host, self.settings, self._random)
         self.owners = Owners(spool.layout.heartbeat(self.wid), serve_group=serve_group)
         skip = self.owners.left_alone
         self._survey = Survey(spool, jobs, self.clock, refused=self.trouble.note, over=self._forget, skip=skip)
-        suspicion = Suspicion(spool.layout, spool.ops, spool.settings, self.clock, self.me)
+        suspicion = Suspicion(spool.layout, self.world, self.settings, self.me)
         self._recovery = Recovery(spool, suspicion, self.me, self.clock)
-        self._tokens: dict[str, TokenSet] = {}
-        self._working: dict[Key, Claim] = {}
-        self._ended: set[Key] = set()
-        self._executions: dict[Key, int] = {}
+        self._ledger = Ledger(spool, self.me, self.trouble)
+        self._working: dict[Attempt, Claim] = {}
+        self._ended: set[Attempt] = set()
+        self._executions: dict[Attempt, int] = {}
         self._idle_s = 0.0
         self._paused = False
         self._paused_at = float("-inf")
         self._guard = threading.RLock()
         self._streak = Streak(self.me.host)
         self.stopped = False
-        self._outcomes = Outcomes(spool, self.trouble, tokens_of=self._token_set, finished=self._finished)
 
     @property
     def wid(self) -> str:
@@ -161,7 +148,7 @@ class Session:
         """Hand back what is held, stop beating, leave no heartbeat behind unless something is still undecided."""
         try:
             for claim in list(self._working.values()):
-                if claim.key not in self._outcomes.pending:
+                if claim.what not in self._ledger.pending:
                     claim.released("the worker ended")
             self._settle()
         finally:
@@ -196,7 +183,7 @@ class Session:
         else:
             self._idle_s = 0.0
         late = self._candidates.next_late() if claim is None else None
-        self.heart.expect(f"{late.job.id}/{late.task}" if late else "", late.not_before if late else 0.0)
+        self.heart.expect(f"{late.job.id}/{late.what.task}" if late else "", late.not_before if late else 0.0)
         return claim
 
     @_alone
@@ -208,7 +195,7 @@ class Session:
         """
         if self.trouble.name:
             return max(self.trouble.due_s(), 0.01)
-        wait_s = max(self._idle_s, self.spool.settings.poll_s)
+        wait_s = max(self._idle_s, self.settings.poll_s)
         due_s = self._candidates.next_due_s(self.clock.monotonic())
         if due_s is not None:
             wait_s = min(wait_s, max(due_s, 0.01))
@@ -220,7 +207,7 @@ class Session:
 
         Limit: a paused job may be resumed, so it counts as work; a failed one may be granted more, and does not.
         """
-        if self._working or self._outcomes.pending:
+        if self._working or self._ledger.pending:
             return False
         return self._survey.finished(final=FINAL in self.tasks)
 
@@ -230,7 +217,7 @@ class Session:
         return self._survey.unpublished()
 
     def _wait_longer(self) -> None:
-        poll_s, most_s = self.spool.settings.poll_s, self.spool.settings.idle_s
+        poll_s, most_s = self.settings.poll_s, self.settings.idle_s
         base_s = min(max(self._idle_s * 2, poll_s), max(most_s, poll_s))
         notice_s = self._recovery.notice_s()
         if notice_s is not None:
@@ -242,7 +229,7 @@ class Session:
         if self.trouble.holding():
             return True
         now = self.clock.monotonic()
-        if self._paused or now - self._paused_at >= self.spool.settings.poll_s:
+        if self._paused or now - self._paused_at >= self.settings.poll_s:
             try:
                 self._presence.introduce()
                 self._paused, self._paused_at = self.spool.paused, now
@@ -275,14 +262,14 @@ class Session:
 
     def _forget(self, job_id: str) -> bool:
         """A job is over: a worker that lives for months must not remember all that it ever did."""
-        if any(key[0] == job_id for key in self._working):
+        if any(what.job == job_id for what in self._working):
             return False
-        self._tokens.pop(job_id, None)
+        self._ledger.forget(job_id)
         self._candidates.over(job_id)
-        self._ended = {key for key in self._ended if key[0] != job_id}
+        self._ended = {what for what in self._ended if what.job != job_id}
         self._recovery.forget(job_id)
         self.owners.forget(job_id)
-        self._executions = {key: number for key, number in self._executions.items() if key[0] != job_id}
+        self._executions = {what: number for what, number in self._executions.items() if what.job != job_id}
         self.spool.forget(job_id)
         return True
 
@@ -301,46 +288,35 @@ class Session:
         return None
 
     def _try(self, candidate: Candidate) -> Claim | None:
-        key = (candidate.job.id, candidate.task, candidate.attempt)
-        if (
-            key in self._working
-            or key in self._ended
-            or not self._accept(candidate.job, candidate.task, candidate.attempt)
-        ):
+        job, what = candidate.job, candidate.what
+        if what in self._working or what in self._ended or not self._accept(job, what.task, what.number):
             return None
         won = answered = False
         try:
-            won = self._token_set(candidate.job).claim(candidate.task, candidate.attempt)
+            won = self._ledger.claim(job, what)
             answered = True
         except OSError as error:
             self.trouble.note(error)
         if not won:
-            self._recovery.doubt(key, answered=answered)
+            self._recovery.doubt(what, answered=answered)
             self._candidates.missed(candidate)
             return None
-        return self._begin(candidate.job, candidate.task, candidate.attempt)
+        return self._begin(job, what)
 
     def _adopt(self) -> Claim | None:
         """Work on a claim that bears our name and that we do not know of."""
-        for job, task, attempt in self._recovery.own_open(self._survey.snapshots):
-            key = (job.id, task, attempt)
-            if key not in self._working and key not in self._ended and stage_of(task) in self.tasks:
-                return self._begin(job, task, attempt)
+        for job, what in self._recovery.own_open(self._survey.snapshots):
+            if what not in self._working and what not in self._ended and what.stage in self.tasks:
+                return self._begin(job, what)
         return None
 
-    def _begin(self, job: Job, task: Task, attempt: int) -> Claim:
-        key = (job.id, task, attempt)
+    def _begin(self, job: Job, what: Attempt) -> Claim:
         self._survey.outdate()
-        number = self._executions[key] = self._executions.get(key, 0) + 1
-        tag = f"{attempt}.{self.wid}" if number == 1 else f"{attempt}.{self.wid}-{number}"
-        self.heart.note(job=job.id, task=str(task), k=attempt, fraction=0.0)
-        claim = self._working[key] = Claim(self, job, task, attempt, tag)
+        number = self._executions[what] = self._executions.get(what, 0) + 1
+        tag = f"{what.number}.{self.wid}" if number == 1 else f"{what.number}.{self.wid}-{number}"
+        self.heart.note(job=job.id, task=str(what.task), k=what.number, fraction=0.0)
+        claim = self._working[what] = Claim(self, job, what, tag)
         return claim
-
-    def _token_set(self, job: Job) -> TokenSet:
-        if job.id not in self._tokens:
-            self._tokens[job.id] = TokenSet(job.layout.log, self.spool.ops, self.me, self.spool.tokens)
-        return self._tokens[job.id]
 
     # ---- for claims
 
@@ -376,21 +352,28 @@ class Session:
         Returns:
             True when this outcome holds; False when another does, or when it is not known yet.
         """
-        return self._outcomes.conclude(claim, record)
+        if claim.ended:
+            raise UsageError(f"{claim} has ended already", where=claim.job.id)
+        claim.ended = True
+        ended = self._ledger.conclude(claim.job, claim.what, record)
+        if ended is None:
+            return False
+        self._finished(ended)
+        return bool(ended.kind)
 
     def _settle(self) -> None:
-        self._outcomes.settle()
+        for ended in self._ledger.settle():
+            self._finished(ended)
 
-    def _finished(self, claim: Claim, kind: str) -> None:
-        """A claim has an outcome: ours, of this kind, or somebody else's."""
-        self._working.pop(claim.key, None)
-        self._ended.add(claim.key)
+    def _finished(self, ended: Ended) -> None:
+        self._working.pop(ended.what, None)
+        self._ended.add(ended.what)
         self._survey.outdate()
-        if not kind:
+        if not ended.kind:
             self._presence.renew_lock()
-        if kind == "failed":
-            self._streak.failed(claim.job, claim.task)
-        elif kind == "done":
+        if ended.kind == "failed":
+            self._streak.failed(ended.job, ended.what.task)
+        elif ended.kind == "done":
             self._streak.broken()
             self.trouble.over(proven=True)
         if not self._working:

@@ -169,13 +169,13 @@ class Survey:
         """A published or cancelled job needs no entry in active/ any more: there is no way back."""
         for name in self._entries.pop(job_id, ()):
             with contextlib.suppress(OSError):
-                self._spool.ops.unlink(self._spool.layout.active / name)
+                self._spool.world.ops.unlink(self._spool.layout.active / name)
 
     def _ids(self) -> list[str]:
         if self._only is not None:
             return self._only
         try:
-            names = sorted(self._spool.ops.listdir(self._spool.layout.active))
+            names = sorted(self._spool.world.ops.listdir(self._spool.layout.active))
             now = self._clock.monotonic()
             again = now - self._all_at >= _ALL_JOBS_EVERY_S
             if again:

@@ -13,8 +13,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from waterz_spool.spool.disk.clock import Clock, Tokens
-from waterz_spool.spool.disk.fileops import FileOps
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.layout import SpoolLayout, Task
 from waterz_spool.spool.worker.heartbeat import Heart
@@ -55,21 +54,19 @@ class Trouble:
     def __init__(
         self,
         layout: SpoolLayout,
-        ops: FileOps,
+        world: World,
         heart: Heart,
-        clock: Clock,
         *,
         host: str,
-        tokens: Tokens,
         random: Random,
     ) -> None:
         self.name = ""
         self._host = host[:64]
         self._layout = layout
-        self._ops = ops
+        self._world = world
+        self._ops = world.ops
         self._heart = heart
-        self._clock = clock
-        self._tokens = tokens
+        self._clock = world.clock
         self._random = random
         self._since = 0.0
         self._wait_s = 0.0
@@ -99,7 +96,7 @@ class Trouble:
         if self._clock.monotonic() < self._until:
             return True
         try:
-            self._probe(self._layout.workers / f".t.{self._tokens()}")
+            self._probe(self._layout.workers / f".t.{self._world.tokens()}")
         except OSError as error:
             self.note(error)
             return True
@@ -135,7 +132,7 @@ class Trouble:
     def _works(self, job: Job) -> bool:
         """Whether the files of a job can be read and written right now."""
         try:
-            self._probe(job.layout.log / f".t.{self._tokens()}")
+            self._probe(job.layout.log / f".t.{self._world.tokens()}")
             self._ops.facts(job.layout.source / job.file.source.file)
             self._ops.listdir(job.layout.segments)
         except OSError:
