@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from waterz_spool.media.encode import SegmentEncoder
     from waterz_spool.media.encoders import missing_codecs
     from waterz_spool.media.joining import join
-    from waterz_spool.media.kinds import not_a_video
     from waterz_spool.media.pixels import Plane, Planes, WorkFormat, planes, to_frame, work_format
     from waterz_spool.media.probing import probe
     from waterz_spool.media.settings import encode_settings
     from waterz_spool.media.timing import long_gaps
+    from waterz_spool.media.stills import frame_times, stills
     from waterz_spool.media.verifying import verify
 
 _HOME = {
@@ -36,13 +36,14 @@ _HOME = {
     "decode": "decoding",
     "default_container": "container",
     "encode_settings": "settings",
+    "frame_times": "stills",
     "join": "joining",
     "last_duration": "decoding",
     "long_gaps": "timing",
     "missing_codecs": "encoders",
-    "not_a_video": "kinds",
     "planes": "pixels",
     "probe": "probing",
+    "stills": "stills",
     "to_frame": "pixels",
     "verify": "verifying",
     "work_format": "pixels",
@@ -64,13 +65,14 @@ __all__ = [
     "decode",
     "default_container",
     "encode_settings",
+    "frame_times",
     "join",
     "last_duration",
     "long_gaps",
     "missing_codecs",
-    "not_a_video",
     "planes",
     "probe",
+    "stills",
     "to_frame",
     "verify",
     "work_format",
