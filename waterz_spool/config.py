@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -109,6 +111,10 @@ class RestoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     engine: Annotated[
         Literal["auto", "propagate", "membrane", "propainter"], _opt("back end that fills hidden pixels")
+    ] = "auto"
+    texture: Annotated[
+        Literal["auto", "off"],
+        _opt("texture for what no frame shows on still shots; off: only what was seen, and smooth colour"),
     ] = "auto"
     torch_threads: Annotated[
         int, _opt("threads of a network on a CPU; fixed, because sums depend on it", "threads", ge=1, le=256)
@@ -285,7 +291,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES or not path.is_file():
             raise UsageError("config is no file of at most 1 MiB", where=str(path), todo=_EXAMPLE)
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_yaml_loader())  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise UsageError(
             f"cannot read the config file: {error.strerror}", where=str(path), todo="check the path"
@@ -297,6 +303,24 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise UsageError("config file must hold sections", where=str(path), todo=_EXAMPLE)
     return tree
+
+
+@cache
+def _yaml_loader() -> Any:
+    """PyYAML's SafeLoader, to which ``on`` and ``off`` are words and not booleans."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {  # noqa: RUF012 - read by PyYAML
+            first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    Loader.add_implicit_resolver(_BOOL, re.compile(r"(?i:true|false|yes|no)$"), list("tTfFyYnN"))
+    return Loader
+
+
+_BOOL = "tag:yaml.org,2002:bool"
 
 
 def to_yaml(config: Config, *, comments: bool = False) -> str:

@@ -26,8 +26,6 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     codec: str
     language: str = ""
     default: bool = False
-    film: bool = False  # moving pictures: neither a cover nor a still
-    cover: bool = False  # an attached picture
 
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +135,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.pts)
 
 
+class Plates(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shot of a segment looks like around its overlays, for the texture of what no frame shows."""
+
+    pictures: FileRef  # one lossless picture per plate, at full chroma resolution
+    masks: FileRef  # two per plate: what is never shown, what always looks the same
+    boxes: tuple[Box | None, ...]  # of each crop's plate in the picture; None: it has none
+
+
 class SegmentJob(msgspec.Struct, frozen=True, kw_only=True):
     """The job file of one segment: all that a worker needs beside the pinned source."""
 
@@ -148,6 +154,7 @@ class SegmentJob(msgspec.Struct, frozen=True, kw_only=True):
     engine_options: dict[str, Any]
     frames: FileRef | None = None  # one lossless video stream per crop, in order of segment.crops
     masks: FileRef | None = None
+    plates: Plates | None = None
     schema: int = SCHEMA
 
 
@@ -161,6 +168,7 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True):
     seen: float  # share of hidden pixels that some other frame shows, 0..1
     weight: float  # mean blend weight of the temporal expert inside the mask, 0..1
     hidden_px: int  # hidden pixels summed over the frames: the weight of this record in means
+    invented: float = 0.0  # share of hidden pixels with made-up texture, 0..1
 
 
 def mean_confidence(parts: Iterable[Confidence | None]) -> Confidence | None:
@@ -173,6 +181,7 @@ def mean_confidence(parts: Iterable[Confidence | None]) -> Confidence | None:
         seen=round(sum(part.seen * part.hidden_px for part in found) / total, 6),
         weight=round(sum(part.weight * part.hidden_px for part in found) / total, 6),
         hidden_px=total,
+        invented=round(sum(part.invented * part.hidden_px for part in found) / total, 6),
     )
 
 

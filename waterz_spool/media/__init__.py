@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from waterz_spool.media.pixels import Plane, Planes, WorkFormat, planes, to_frame, work_format
     from waterz_spool.media.probing import probe
     from waterz_spool.media.settings import encode_settings
-    from waterz_spool.media.timing import long_gaps
     from waterz_spool.media.stills import frame_times, stills
+    from waterz_spool.media.timing import long_gaps
     from waterz_spool.media.verifying import verify
 
 _HOME = {

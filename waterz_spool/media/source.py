@@ -20,7 +20,6 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
-from waterz_spool.media.kinds import not_a_video
 
 # Playlists, subtitles, text art and picture sequences also "open" in libav; a video is one of these.
 _FORMATS = (
@@ -38,7 +37,6 @@ DYNAMIC_HDR = {
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
 }
 """Side data of frames that is metadata for every frame: the name by which people know it."""
-_MANY_FRAMES = 300
 _LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _LISTENING = Lock()
 _COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "mjpeg", "obu", "av1"}
@@ -55,7 +53,7 @@ def open_source(path: Path) -> Iterator[InputContainer]:
         container = open_file(path)
     except FileNotFoundError as error:
         raise InputError("there is no such file", where=str(path), todo="check the name") from error
-    except PermissionError as error:
+    except (PermissionError, IsADirectoryError) as error:
         raise InputError("the file cannot be read", where=str(path), todo="check its permissions") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise not_a_video(path) from error
@@ -103,6 +101,15 @@ def check_picture(path: Path) -> None:
         raise refusal from error
 
 
+def not_a_video(path: Path) -> InputError:
+    """The error for a file no demuxer accepts."""
+    return InputError(
+        "this is not a video that can be read, or it is damaged",
+        where=str(path),
+        todo="play it with another program; if it plays, convert it to .mkv or .mp4 and try again",
+    )
+
+
 def is_chapter_track(stream: Any) -> bool:
     """Whether a stream is only the MP4 carrier of the chapter list, which libav rewrites from the chapters."""
     return bool(stream.discard == av.stream.Discard.all) and not codec_name(stream).startswith("tmcd")
@@ -113,39 +120,17 @@ def is_picture(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def films(container: InputContainer, path: Path) -> list[VideoStream]:
-    """Streams of moving pictures: first the one that is the video, which is the default one, else the first.
-
-    Neither a cover picture is one, whatever its flags, nor a stream of one frame beside one of many.
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The video: the default one, else the first, that is no cover picture.
 
     Raises:
         InputError: There is none.
     """
-    streams = moving = video_streams(container)
+    streams = [s for s in container.streams.video if not is_picture(s)]
     if not streams:
         raise InputError("there is no video stream in this file", where=str(path), todo="give a file with video")
-    if len(streams) > 1:
-        stills = _stills(path, streams)
-        moving = [s for s in streams if s.index not in stills] or streams
-    return sorted(moving, key=lambda s: (not s.disposition & av.stream.Disposition.default, s.index))
-
-
-def video_streams(container: InputContainer) -> list[VideoStream]:
-    """Streams of pictures that are no covers."""
-    return [s for s in container.streams.video if not is_picture(s)]
-
-
-def _stills(path: Path, streams: list[VideoStream]) -> set[int]:
-    """Those of several video streams that have no second frame while another one has many."""
-    counts = dict.fromkeys((s.index for s in streams), 0)
-    with open_source(path) as container:
-        for packet in read_packets(container, [container.streams[index] for index in counts]):
-            counts[packet.stream_index] += bool(packet.size)
-            if min(counts.values()) > 1 or max(counts.values()) >= _MANY_FRAMES:
-                break
-        else:
-            return {index for index, count in counts.items() if count < 2}
-    return {s.index for s in streams if counts[s.index] == 1 and s.frames < 2}
+    default = [s for s in streams if s.disposition & av.stream.Disposition.default]
+    return (default or streams)[0]
 
 
 def read_packets(container: InputContainer, streams: Any) -> Iterator[Packet[Any]]:

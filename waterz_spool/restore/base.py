@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.records import Confidence
+from waterz_spool.restore.texture.plate import PlaceOfPlate
 
 Frames = NDArray[np.uint8] | NDArray[np.uint16]
 Masks = NDArray[np.uint8]
@@ -39,6 +40,7 @@ class Clip:
         full_range: Whether luma uses 0..2**bits - 1.
         wait: Returns when the first ``count`` frames and masks are there; raises what stopped their reader. Only a
             restorer with ``streams`` gets a clip whose frames are still being read.
+        plate: What the shot looks like around the overlay, for texture; None where there is none to be had.
     """
 
     frames: Frames
@@ -50,6 +52,7 @@ class Clip:
     matrix: int = 2
     full_range: bool = False
     wait: Callable[[int], None] = _arrived
+    plate: PlaceOfPlate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from waterz_spool.restore.masks import MaskGroups
 from waterz_spool.restore.membrane import Membrane, fill_frames, round_to
 from waterz_spool.restore.motion import Motions
 from waterz_spool.restore.sources import Reach, Seen, Sources
+from waterz_spool.restore.texture.added import Texture
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -36,12 +37,18 @@ class _Tally:
     hidden_px: int = 0
     seen_px: int = 0
     weight_px: float = 0.0
+    invented_px: int = 0
 
     def confidence(self) -> Confidence | None:
         if not self.hidden_px:
             return None
         share = 1 / self.hidden_px
-        return Confidence(seen=self.seen_px * share, weight=self.weight_px * share, hidden_px=self.hidden_px)
+        return Confidence(
+            seen=self.seen_px * share,
+            weight=self.weight_px * share,
+            hidden_px=self.hidden_px,
+            invented=self.invented_px * share,
+        )
 
 
 @dataclass
@@ -51,6 +58,7 @@ class _Work:
     clip: Clip
     groups: MaskGroups
     out: NDArray[Any]
+    texture: Texture | None
     tally: _Tally = field(default_factory=_Tally)
 
     @property
@@ -93,7 +101,7 @@ class PropagateRestorer:
         """
         groups = MaskGroups(clip.masks)
         sources = Sources(clip, groups, Motions(clip, groups), self._reach)
-        work = _Work(clip, groups, clip.frames[clip.start : clip.stop].copy())
+        work = _Work(clip, groups, clip.frames[clip.start : clip.stop].copy(), _texture(clip))
         with ThreadPoolExecutor(self._threads) as pool:
             for key, frames in groups.runs(clip.start, clip.stop, _FRAMES_AT_ONCE):
                 check()
@@ -101,6 +109,10 @@ class PropagateRestorer:
                     collect = pool.map if self._threads > 1 else map
                     _restore_run(work, key, frames, list(collect(sources.collect, frames)))
         return Restored(frames=work.out, confidence=work.tally.confidence())
+
+
+def _texture(clip: Clip) -> Texture | None:
+    return Texture(clip.plate, family=clip.family, scale=2.0 ** (clip.bits - 8)) if clip.plate else None
 
 
 def _restore_run(work: _Work, key: int, frames: list[int], seen: list[Seen]) -> None:
@@ -113,12 +125,14 @@ def _restore_run(work: _Work, key: int, frames: list[int], seen: list[Seen]) -> 
     rings = _rings(work, key, frames) if max(shown) > _LEAST_SEEN * len(here.inside) else [None] * len(frames)
     for place, (frame, ring) in enumerate(zip(frames, rings, strict=True)):
         pixels = _box_pixels(work, here, frame)
-        if ring is None:
-            fill = spatial[place]
-        else:
+        fill, trust = spatial[place], np.zeros(len(here.inside), np.float32)
+        if ring is not None:
             mixed = blend.mix(here, seen[place], spatial[place], ring, scale=work.scale)
-            fill = _bridged(mixed, spatial[place], here, pixels, work.scale)
-            work.tally.weight_px += float(mixed.trust.sum(dtype=np.float64))
+            fill, trust = _bridged(mixed, spatial[place], here, pixels, work.scale), mixed.trust
+            work.tally.weight_px += float(trust.sum(dtype=np.float64))
+        if work.texture is not None:
+            fill, invented_px = work.texture.add(work.clip.frames[frame], here, fill, trust)
+            work.tally.invented_px += invented_px
         mask = work.clip.masks[frame, here.box[1] : here.box[3], here.box[0] : here.box[2]] != 0
         pixels[mask] = round_to(fill, pixels.dtype, work.clip.bits)
 

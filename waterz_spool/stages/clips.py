@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from waterz_spool.errors import InputError
 from waterz_spool.records import CropSpec, SegmentJob
 from waterz_spool.restore import Clip
 from waterz_spool.restore.composite import to_full_chroma
+from waterz_spool.restore.texture.plate import PlaceOfPlate
 
 Paths = tuple[Path, Path]
 Planes = tuple[NDArray[Any], ...]
@@ -23,7 +24,9 @@ Planes = tuple[NDArray[Any], ...]
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
-def read_clips(paths: Paths, job: SegmentJob, *, beside: bool) -> Generator[Clip]:
+def read_clips(
+    paths: Paths, job: SegmentJob, *, beside: bool, plates: Sequence[PlaceOfPlate | None] = ()
+) -> Generator[Clip]:
     """The clips of a segment, one per crop. Close the generator to stop its reader.
 
     Args:
@@ -31,12 +34,17 @@ def read_clips(paths: Paths, job: SegmentJob, *, beside: bool) -> Generator[Clip
         job: The segment's job.
         beside: Give each clip before its frames are there (see `Clip.wait`) and read, in a thread, it and the next
             one while the caller works; else one clip at a time is in memory, read to its end.
+        plates: One per crop, or none at all.
 
     Raises:
         InputError: A file is damaged or not what the job says.
     """
     stop = threading.Event()
-    readings = (_Reading(paths, number, spec, job, stop) for number, spec in enumerate(job.segment.crops))
+    placed = plates or [None] * len(job.segment.crops)
+    readings = (
+        _Reading(paths, number, spec, job, stop, plate=plate)
+        for number, (spec, plate) in enumerate(zip(job.segment.crops, placed, strict=True))
+    )
     if not beside:
         for reading in readings:
             reading.read()
@@ -63,7 +71,16 @@ def read_clips(paths: Paths, job: SegmentJob, *, beside: bool) -> Generator[Clip
 class _Reading:
     """One crop on its way into a clip: `read` fills it, in any thread, while others wait for what they need."""
 
-    def __init__(self, paths: Paths, number: int, spec: CropSpec, job: SegmentJob, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        number: int,
+        spec: CropSpec,
+        job: SegmentJob,
+        stop: threading.Event,
+        *,
+        plate: PlaceOfPlate | None,
+    ) -> None:
         form = media.work_format(job.video.pix_fmt)
         x0, y0, x1, y1 = spec.box
         shape = spec.context_stop - spec.context_start, y1 - y0, x1 - x0
@@ -85,6 +102,7 @@ class _Reading:
             matrix=job.video.colorspace,
             full_range=job.video.color_range == _FULL_RANGE,
             wait=self._wait,
+            plate=plate,
         )
 
     def read(self) -> None:

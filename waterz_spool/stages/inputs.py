@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from waterz_spool import media
 from waterz_spool.detect.masks import Mask
-from waterz_spool.records import Box, FileRef, Plan, SegmentJob, SegmentSpec
+from waterz_spool.records import Box, FileRef, Plan, Plates, SegmentJob, SegmentSpec
 from waterz_spool.restore.composite import crop_planes
 from waterz_spool.spool import Claim
 from waterz_spool.stages.overlays import Overlay
+from waterz_spool.stages.plates import PlateMaker
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,17 @@ Planes = tuple[NDArray[Any], ...]
 
 @dataclass(frozen=True)
 class Engine:
-    """The restorer that all segments of a job use, and the options that its result depends on."""
+    """The restorer that all segments of a job use, and the options that its result depends on.
+
+    Attributes:
+        name: Of the restorer.
+        options: Of it.
+        texture: Whether it is given plates, to add texture where no frame shows anything.
+    """
 
     name: str
     options: dict[str, Any]
+    texture: bool = False
 
 
 def publish_segments(
@@ -54,16 +62,18 @@ def publish_segments(
     waiting = [segment for segment in missing if segment.crops]
     if not waiting:
         return
+    plates = PlateMaker(plan, waiting if engine.texture else [])
     writers: list[_Writer] = []
     with ExitStack() as stack:
-        for index, planes, mask in _frames(claim, plan, overlay, waiting):
+        for index, planes, mask in _frames(claim, plan, overlay, waiting, first=plates.first):
             check()
+            plates.add(index, planes, mask)
             while waiting and _needed(waiting[0])[0] <= index:
                 writers.append(stack.enter_context(_Writer(claim, plan, waiting.pop(0), engine)))
             for writer in writers:
                 writer.add(index, planes, mask)
             for writer in [w for w in writers if w.stop == index + 1]:
-                writer.publish()
+                writer.publish(plates)
                 writers.remove(writer)
             claim.progress((index + 1) / plan.frame_count)
 
@@ -74,9 +84,9 @@ def _needed(segment: SegmentSpec) -> tuple[int, int]:
 
 
 def _frames(
-    claim: Claim, plan: Plan, overlay: Overlay, waiting: list[SegmentSpec]
+    claim: Claim, plan: Plan, overlay: Overlay, waiting: list[SegmentSpec], *, first: int
 ) -> Iterator[tuple[int, Planes, Mask]]:
-    start = min(_needed(segment)[0] for segment in waiting)
+    start = min(first, *(_needed(segment)[0] for segment in waiting))
     stop = max(_needed(segment)[1] for segment in waiting)
     masks = overlay.masks(plan.frame_count)
     for _ in range(start):
@@ -132,14 +142,21 @@ class _Writer:
                 self._frames.write(number, _cut(planes, crop.box, self._form))
                 self._masks.write_mask(number, np.ascontiguousarray(mask[y0:y1, x0:x1]))
 
-    def publish(self) -> None:
+    def publish(self, plates: PlateMaker) -> None:
         self._close()
         frames, masks = (self._claim.sealed(path) for path in self._paths)
-        _publish(self._claim, self._plan, self._segment, self._engine, (frames, masks))
+        made = plates.write(self._claim, self._segment) if self._engine.texture else None
+        _publish(self._claim, self._plan, self._segment, self._engine, (frames, masks), plates=made)
 
 
 def _publish(
-    claim: Claim, plan: Plan, segment: SegmentSpec, engine: Engine, inputs: tuple[FileRef, FileRef] | None = None
+    claim: Claim,
+    plan: Plan,
+    segment: SegmentSpec,
+    engine: Engine,
+    inputs: tuple[FileRef, FileRef] | None = None,
+    *,
+    plates: Plates | None = None,
 ) -> None:
     frames, masks = inputs or (None, None)
     record = SegmentJob(
@@ -151,6 +168,7 @@ def _publish(
         engine_options=engine.options,
         frames=frames,
         masks=masks,
+        plates=plates,
     )
     claim.job.put_segment(segment.index, msgspec.json.encode(record))
     log.info("segment %d ready: frames %d to %d", segment.index, segment.start, segment.stop)

@@ -93,8 +93,13 @@ def _check_job(job: SegmentJob) -> None:
     _check_segment(segment, job.video, MAX_FRAMES)
     _expect(segment.stop - segment.start == len(job.pts), f"{len(job.pts)} times of {segment.stop - segment.start}")
     _expect(not segment.crops or (job.frames is not None and job.masks is not None), "crops without files")
-    for ref in filter(None, (job.frames, job.masks)):
+    plates = job.plates
+    for ref in filter(None, (job.frames, job.masks, *((plates.pictures, plates.masks) if plates else ()))):
         check_file_name(ref.file)
+    if plates:
+        _expect(len(plates.boxes) == len(segment.crops), f"{len(plates.boxes)} plates of {len(segment.crops)} crops")
+        whole = (0, 0, job.video.width, job.video.height)
+        _expect(all(box is None or _within(box, whole) for box in plates.boxes), f"plates at {plates.boxes}")
 
 
 def _check_segment(segment: SegmentSpec, info: VideoInfo, frames: int) -> None:

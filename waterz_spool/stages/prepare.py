@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -97,14 +97,17 @@ def _engine(request: JobRequest) -> Engine:
         SetupError: The network was asked for and its weights are not here.
     """
     asked = request.config.restore.engine
-    if asked in ("propagate", "membrane"):
+    texture = request.config.restore.texture == "auto"
+    if asked == "membrane":
         return Engine(asked, {})
+    if asked == "propagate":
+        return Engine(asked, {}, texture)
     from waterz_spool.restore import propainter
 
     if asked == "propainter" or (propainter.weights_present() and propainter.gpu_present()):
         options = {"threads": request.config.restore.torch_threads, "weights": propainter.pinned_weights()}
         return Engine("propainter", options)
-    return Engine("propagate", {})
+    return Engine("propagate", {}, texture)
 
 
 def mask_path(claim: Claim, request: JobRequest) -> Path | None:
@@ -196,17 +199,8 @@ def make_plan(
         ),
         overlay_source=overlay.source,
         patches=found.patches,
-        notes=(*_which_film(info, request.drop), *notes),
+        notes=notes,
     )
-
-
-def _which_film(info: VideoInfo, drop: Collection[int]) -> tuple[str, ...]:
-    """Which of several videos in the file is cleaned."""
-    others = [f"stream {s.index} ({s.codec})" for s in info.streams if s.film and s.index not in drop]
-    others.remove(f"stream {info.stream_index} ({info.codec})")
-    if not others:
-        return ()
-    return (f"the video is stream {info.stream_index} ({info.codec}); copied as they are: {', '.join(others)}",)
 
 
 def _boxes(request: JobRequest) -> tuple[DisplayBox, ...]:

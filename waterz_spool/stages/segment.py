@@ -18,9 +18,11 @@ from waterz_spool import media
 from waterz_spool.records import Confidence, CropSpec, SegmentJob, SegmentResult, mean_confidence
 from waterz_spool.restore import Restorer
 from waterz_spool.restore.composite import composite
+from waterz_spool.restore.texture.plate import PlaceOfPlate
 from waterz_spool.spool import Claim
 from waterz_spool.stages.clips import Planes, colour_planes, read_clips
 from waterz_spool.stages.payloads import segment_job_of
+from waterz_spool.stages.plates import read_plate
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +64,30 @@ class SegmentWork:
         assert self.job.frames is not None and self.job.masks is not None
         paths = self.claim.opened_input(self.job.frames), self.claim.opened_input(self.job.masks)
         found = []
-        with closing(read_clips(paths, self.job, beside=restorer.streams)) as clips:
+        with closing(read_clips(paths, self.job, beside=restorer.streams, plates=self._plates())) as clips:
             for spec, clip in zip(self.job.segment.crops, clips, strict=True):
                 restored = restorer.restore(clip, check=check)
                 masks = clip.masks[clip.start : clip.stop].copy()
                 self._patches.append(_Patch(spec, restored.frames, _inside(masks, spec)))
                 found.append(restored.confidence)
         self._confidence = mean_confidence(found)
+
+    def _plates(self) -> list[PlaceOfPlate | None]:
+        """The plates of all crops, each where it lies in its crop; an empty list when the segment has none."""
+        plates = self.job.plates
+        if plates is None:
+            return []
+        paths = self.claim.opened_input(plates.pictures), self.claim.opened_input(plates.masks)
+        bits = media.work_format(self.job.video.pix_fmt).bits
+        placed: list[PlaceOfPlate | None] = []
+        for spec, box in zip(self.job.segment.crops, plates.boxes, strict=True):
+            number = sum(each is not None for each in placed)
+            placed.append(
+                PlaceOfPlate(read_plate(paths, number, box, bits=bits), box[0] - spec.box[0], box[1] - spec.box[1])
+                if box
+                else None
+            )
+        return placed
 
     def encode(self, check: Check) -> tuple[Path, bytes]:
         """Composite what was restored into the source's frames and encode them.
