@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ DIP = 0.25  # of its contrast that a pause takes away
 FADING = 0.05  # of its contrast by which a fade goes on within FADE_FRAMES
 FADE_FRAMES = 4
 LONGEST_FADE = 50  # frames
+MOST_DIPS = 16
 
 Details = NDArray[np.float32]
 """What differs from the mean around it, [n, 3] at n pixels."""
@@ -43,8 +44,17 @@ class Seen:
 
     def detail(self, index: int, where: Mask) -> Details:
         """Of one frame, at the pixels that a bool [h, w] marks."""
-        frame, around = self._frames[index]
-        return frame[where].astype(np.float32) - around[where]
+        return self._detail(*self._frames[index], np.flatnonzero(where))
+
+    def details(self, where: Mask) -> Iterator[Details]:
+        """Of all frames, in order."""
+        places = np.flatnonzero(where)
+        return (self._detail(frame, around, places) for frame, around in self._frames)
+
+    @staticmethod
+    def _detail(frame: Picture, around: Picture, places: NDArray[np.intp]) -> Details:
+        here, there = (each.reshape(-1, 3).take(places, axis=0) for each in (frame, around))
+        return np.subtract(here, there, dtype=np.float32)
 
     def change(self, one: int, other: int) -> NDArray[np.float32]:
         """How much two frames differ, the greatest of the channels, without noise, float32 [h, w]."""
@@ -58,7 +68,7 @@ class Seen:
     def wanted(self, mean: NDArray[np.float32], where: Mask) -> Details:
         """Of an overlay as it usually looks."""
         picture = np.rint(mean).astype(np.uint8)
-        return picture[where].astype(np.float32) - self._around(picture)[where]
+        return self._detail(picture, self._around(picture), np.flatnonzero(where))
 
 
 def strength(seen: Seen, mean: NDArray[np.float32], where: Mask) -> NDArray[np.float64]:
@@ -70,30 +80,32 @@ def strength(seen: Seen, mean: NDArray[np.float32], where: Mask) -> NDArray[np.f
         where: Its pixels, bool [h, w].
     """
     wanted = seen.wanted(mean, where)
-    details = np.stack([seen.detail(index, where) for index in range(len(seen))])
-    found = share(details, wanted)
+    found = np.array([share(detail, wanted) for detail in seen.details(where)])
     strong = found > STANDS
-    dips = found < np.median(found[strong]) - DIP if strong.any() else strong
-    if not dips.any():
+    dips = np.flatnonzero(found < np.median(found[strong]) - DIP) if strong.any() else np.zeros(0, np.intp)
+    if not len(dips):
         return found
     # Some of the pixels may be the scene's own: those that change where the rest goes tell best.
-    missing = np.abs(details[dips].mean(0) - wanted).sum(1) > 0.5 * np.abs(wanted).sum(1)
-    return share(details[:, missing], wanted[missing]) if missing.mean() > 0.3 else found
+    without = np.mean([seen.detail(int(index), where) for index in dips[:MOST_DIPS]], axis=0)
+    missing = np.abs(without - wanted).sum(1) > 0.5 * np.abs(wanted).sum(1)
+    if missing.mean() <= 0.3:
+        return found
+    return np.array([share(detail[missing], wanted[missing]) for detail in seen.details(where)])
 
 
-def share(details: NDArray[np.float32], wanted: Details) -> NDArray[np.float64]:
-    """The size of the wanted details in each frame's details [t, n, 3]."""
-    return np.asarray((details * wanted).sum((1, 2)) / max(float((wanted * wanted).sum()), 1e-3), np.float64)
+def share(detail: Details, wanted: Details) -> float:
+    """The size of the wanted details in a frame's."""
+    return float(np.vdot(detail, wanted)) / max(float(np.vdot(wanted, wanted)), 1e-3)
 
 
-UNEVEN = 0.3
+UNEVEN = 0.6  # of its contrast by which an overlay's strength may vary, half of it around 1
 
 
 def even(found: NDArray[np.float64], start: int, stop: int) -> bool:
     """Whether an overlay's strength is what it should be in the middle of [start, stop): the scene's own is not."""
     quarter = (stop - start) // 4 if stop - start >= 4 else 0
     low, middle, high = np.quantile(found[start + quarter : stop - quarter], (0.1, 0.5, 0.9))
-    return bool(high - low <= UNEVEN and abs(middle - 1) <= UNEVEN)
+    return bool(high - low <= UNEVEN and abs(middle - 1) <= UNEVEN / 2)
 
 
 def stands(found: NDArray[np.float64], may: NDArray[np.bool_]) -> NDArray[np.bool_]:

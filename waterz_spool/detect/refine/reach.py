@@ -19,7 +19,8 @@ SEEN_SHARE = 0.06  # of the difference beside the stroke
 SURE = 3.0  # standard errors
 LEAST_PIECES = 6
 GROUND_PX = 3  # the last ones: there the picture is taken to be the scene's own
-FALLS = (0.3, 0.8)  # from px to px at the faint end of a shadow
+TAIL_PX = 2  # at 432 lines
+FALLS = (0.3, 0.65)  # from px to px at the faint end of a shadow
 
 
 def reach_of(states: Sequence[State], place: Place) -> int:
@@ -43,11 +44,11 @@ def reach_of(states: Sequence[State], place: Place) -> int:
     least = np.maximum(SEEN, SEEN_SHARE * size.max())
     sure = (size >= least) & (np.abs(mean) > SURE * error).any(1)
     reach = int(np.argmin(sure)) if not sure.all() else farthest
-    if not reach or reach > farthest - 2 * GROUND_PX:  # what differs as far as one looks is the scene
+    if not reach or reach > farthest - GROUND_PX:  # what differs as far as one looks is the scene
         return MARGIN_PX
     falls = float(np.clip(size[reach - 1] / size[reach - 2], *FALLS)) if reach > 1 else FALLS[0]
     tail = max(0.0, float(np.log(SEEN / size[reach - 1]) / np.log(falls)))
-    return max(MARGIN_PX, min(farthest, reach + 1 + round(tail)))
+    return max(MARGIN_PX, reach + 1 + min(round(tail), place.px(TAIL_PX)))
 
 
 def _profiles(state: State, farthest: int) -> list[tuple[int, NDArray[np.float64]]]:

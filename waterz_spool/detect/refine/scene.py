@@ -128,6 +128,7 @@ class Footage:
         self.place, self.span = place, span
         self._crops = crops
         self._bytes = place.shape[0] * place.shape[1] * 3
+        self._seen: tuple[tuple[int, int], tuple[list[Picture], list[Look]]] | None = None
         short = (span[1] - span[0]) * self._bytes <= KEPT_BYTES
         self._kept = list(crops(place.window, *span)) if short else None
 
@@ -146,7 +147,13 @@ class Footage:
         return ((a, b) for a, b in pairwise(edges) if a < b)
 
     def looks(self, start: int, stop: int) -> tuple[list[Picture], list[Look]]:
-        """Raw and filtered frames [start, stop)."""
+        """Raw and filtered frames [start, stop); those of the last call are kept."""
+        if self._seen is None or self._seen[0] != (start, stop):
+            self._seen = None  # before others take room
+            self._seen = (start, stop), self._looks(start, stop)
+        return self._seen[1]
+
+    def _looks(self, start: int, stop: int) -> tuple[list[Picture], list[Look]]:
         first = max(self.span[0], start - WINDOW)
         raw = self.read(first, stop + WINDOW)
         part = slice(start - first, stop - first)
@@ -157,7 +164,10 @@ class Footage:
         """Filtered frames spread evenly over the span."""
         start, stop = self.span
         wanted = np.unique(np.linspace(start, stop - 1, min(SAMPLES, stop - start)).round().astype(int)).tolist()
-        return [look for at in wanted for look in self.looks(at, at + 1)[1]]
+        if len(list(self.chunks())) == 1:
+            looks = self.looks(start, stop)[1]
+            return [looks[at - start] for at in wanted]
+        return [look for at in wanted for look in self._looks(at, at + 1)[1]]
 
 
 def mean_of(pictures: Sequence[Picture]) -> Image:

@@ -114,10 +114,11 @@ def core(look: Look, style: Style, place: Place) -> Mask:
     found = np.zeros(place.shape, np.bool_)
     if style.pair is not None:
         found |= _paired(look, style.pair, place)
+    strong = np.zeros(place.shape, np.bool_)
     for colour, tolerance in zip(style.colours, style.tolerances, strict=True):
-        strong = near(look, colour, tolerance, min(NARROW, tolerance)) & place.zone & (look.spread < style.still)
-        found |= _parts(strong, place, least=max(2, round(4 * place.scale**2)))
-    return found
+        strong |= near(look, colour, tolerance, min(NARROW, tolerance))
+    strong &= place.zone & (look.spread < style.still)
+    return found | _parts(strong, place, least=max(2, round(4 * place.scale**2)))
 
 
 def _paired(look: Look, pair: tuple[Colour, Colour], place: Place) -> Mask:
