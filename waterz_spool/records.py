@@ -26,6 +26,8 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     codec: str
     language: str = ""
     default: bool = False
+    film: bool = False  # moving pictures: neither a cover nor a still
+    cover: bool = False  # an attached picture
 
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):

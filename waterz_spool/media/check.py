@@ -28,7 +28,7 @@ from waterz_spool.media.inventory import differences, inventory
 from waterz_spool.media.mux import HoldError
 from waterz_spool.media.packets import Recipe, write
 from waterz_spool.media.picking import Ends, Pick, pick
-from waterz_spool.media.probing import probe
+from waterz_spool.media.probing import place_in_result, probe
 from waterz_spool.media.settings import encode_settings
 from waterz_spool.media.source import codec_name, open_source, read_packets
 from waterz_spool.media.timing import Timing, shared_tick
@@ -183,7 +183,7 @@ class _Trials:
         except (av.FFmpegError, ValueError) as error:
             return [f"a stream of this video ({error})"]
         try:
-            got = probe(result)
+            got = probe(result, place=place_in_result(self._info, drop))
         except InputError as error:
             return [f"this {self._info.codec} video ({error.what})"]
         lost = differences(inventory(self._source, self._info, drop), inventory(result, got))

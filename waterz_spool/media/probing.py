@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from waterz_spool.media.source import (
     content_light,
     counted_rate,
     display_matrix,
+    films,
     is_chapter_track,
+    is_picture,
     mastering_display,
     open_source,
     read_pictures,
     side_data,
-    video_stream,
+    video_streams,
 )
 from waterz_spool.media.steadiness import colours
 from waterz_spool.records import Ratio, StreamInfo, VideoInfo
@@ -34,8 +37,12 @@ from waterz_spool.records import Ratio, StreamInfo, VideoInfo
 _INTERLACED = (2, 3, 4, 5)  # AVFieldOrder TT, BB, TB, BT
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, *, place: int | None = None) -> VideoInfo:
     """Facts about a video, without decoding more than its first frame.
+
+    Args:
+        path: The file.
+        place: Which of its streams of pictures is the video, covers not counted; None finds out.
 
     Raises:
         InputError: Missing, not a video, cut short, without a single frame, or of a kind that would not survive.
@@ -43,10 +50,19 @@ def probe(path: Path) -> VideoInfo:
     path = Path(path)
     with open_source(path) as container:
         check_intact(path, container)
-        stream = video_stream(container, path)
+        moving = films(container, path) if place is None else video_streams(container)[place : place + 1]
+        if not moving:
+            raise InputError("a video stream is missing", where=str(path), todo="make the file again")
+        stream = moving[0]
         frame = _first_frame(container, stream, path)
         _refuse_unsupported(stream, frame, path)
-        return _info(container, stream, frame)
+        return _info(container, stream, frame, {s.index for s in moving})
+
+
+def place_in_result(info: VideoInfo, drop: Collection[int]) -> int:
+    """Which stream of pictures of a result without the streams ``drop`` is the video, covers not counted."""
+    before = (s for s in info.streams if s.index < info.stream_index and s.index not in drop)
+    return sum(s.kind == "video" and not s.cover for s in before)
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
@@ -101,7 +117,7 @@ def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -
             )
 
 
-def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
+def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame, moving: set[int]) -> VideoInfo:
     """All facts in one record."""
     counted = counted_rate(container, stream)
     rate = counted or stream.average_rate or stream.base_rate
@@ -127,7 +143,7 @@ def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame) 
         colorspace=matrix,
         color_primaries=primaries,
         color_trc=transfer,
-        streams=tuple(_stream_info(s) for s in container.streams if not is_chapter_track(s)),
+        streams=tuple(_stream_info(s, film=s.index in moving) for s in container.streams if not is_chapter_track(s)),
         chapters=len(container.chapters()),
         profile=stream.codec_context.profile or "",
         codec_tag=codec_tag(stream),
@@ -148,13 +164,15 @@ def codec_tag(stream: Any) -> str:
     return tag if tag.isprintable() else ""
 
 
-def _stream_info(stream: Any) -> StreamInfo:
+def _stream_info(stream: Any, *, film: bool) -> StreamInfo:
     return StreamInfo(
         index=stream.index,
         kind=stream.type,
         codec=codec_name(stream),
         language=stream.metadata.get("language", ""),
         default=bool(stream.disposition & av.stream.Disposition.default),
+        film=film,
+        cover=stream.type == "video" and is_picture(stream),
     )
 
 

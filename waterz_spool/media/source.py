@@ -37,6 +37,7 @@ DYNAMIC_HDR = {
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
 }
 """Side data of frames that is metadata for every frame: the name by which people know it."""
+_MANY_FRAMES = 300
 _LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _LISTENING = Lock()
 _COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "mjpeg", "obu", "av1"}
@@ -120,17 +121,39 @@ def is_picture(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The video: the default one, else the first, that is no cover picture.
+def films(container: InputContainer, path: Path) -> list[VideoStream]:
+    """Streams of moving pictures: first the one that is the video, which is the default one, else the first.
+
+    Neither a cover picture is one, whatever its flags, nor a stream of one frame beside one of many.
 
     Raises:
         InputError: There is none.
     """
-    streams = [s for s in container.streams.video if not is_picture(s)]
+    streams = moving = video_streams(container)
     if not streams:
         raise InputError("there is no video stream in this file", where=str(path), todo="give a file with video")
-    default = [s for s in streams if s.disposition & av.stream.Disposition.default]
-    return (default or streams)[0]
+    if len(streams) > 1:
+        stills = _stills(path, streams)
+        moving = [s for s in streams if s.index not in stills] or streams
+    return sorted(moving, key=lambda s: (not s.disposition & av.stream.Disposition.default, s.index))
+
+
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """Streams of pictures that are no covers."""
+    return [s for s in container.streams.video if not is_picture(s)]
+
+
+def _stills(path: Path, streams: list[VideoStream]) -> set[int]:
+    """Those of several video streams that have no second frame while another one has many."""
+    counts = dict.fromkeys((s.index for s in streams), 0)
+    with open_source(path) as container:
+        for packet in read_packets(container, [container.streams[index] for index in counts]):
+            counts[packet.stream_index] += bool(packet.size)
+            if min(counts.values()) > 1 or max(counts.values()) >= _MANY_FRAMES:
+                break
+        else:
+            return {index for index, count in counts.items() if count < 2}
+    return {s.index for s in streams if counts[s.index] == 1 and s.frames < 2}
 
 
 def read_packets(container: InputContainer, streams: Any) -> Iterator[Packet[Any]]:

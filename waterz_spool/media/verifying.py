@@ -13,7 +13,7 @@ from waterz_spool.errors import InputError, VerificationError
 from waterz_spool.media.copies import copied_streams
 from waterz_spool.media.decoding import Frame, decode
 from waterz_spool.media.inventory import differences, inventory
-from waterz_spool.media.probing import probe
+from waterz_spool.media.probing import place_in_result, probe
 from waterz_spool.media.source import is_picture, open_source, read_packets
 from waterz_spool.media.tracks import Track, difference, pairs, tracks
 from waterz_spool.records import VideoInfo
@@ -50,7 +50,7 @@ def verify(
         VerificationError: Naming the first thing that is not as it must be.
     """
     try:
-        got = probe(out)
+        got = probe(out, place=place_in_result(info, drop))
         done = [_check_frames(out, got, info, plan_pts, threads=threads)]
     except InputError as error:
         raise _failed(out, error.what) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fractions import Fraction
 from pathlib import Path
 
@@ -199,8 +199,17 @@ def make_plan(
         ),
         overlay_source=overlay.source,
         patches=found.patches,
-        notes=notes,
+        notes=(*_which_film(info, request.drop), *notes),
     )
+
+
+def _which_film(info: VideoInfo, drop: Collection[int]) -> tuple[str, ...]:
+    """Which of several videos in the file is cleaned."""
+    others = [f"stream {s.index} ({s.codec})" for s in info.streams if s.film and s.index not in drop]
+    others.remove(f"stream {info.stream_index} ({info.codec})")
+    if not others:
+        return ()
+    return (f"the video is stream {info.stream_index} ({info.codec}); copied as they are: {', '.join(others)}",)
 
 
 def _boxes(request: JobRequest) -> tuple[DisplayBox, ...]:
