@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from tests.integration.conftest import BOX, HEIGHT, as_json, box_option, read_bgr, read_yuv, scene_frames, write_video
+from tests.media.test_films import DEFAULT, Stream
+from tests.media.test_films import write as write_streams
 from waterz_spool import Spool as PythonSpool
 from waterz_spool.spool import Spool
 
@@ -82,6 +84,14 @@ def test_a_mask_video_and_a_mask_folder_do_the_same(clip, video, cli, tmp_path):
     assert len({sha256(path) for path in tmp_path.glob("mask*.mp4")}) == 1
 
 
+def test_of_several_films_it_is_said_which_one_is_cleaned(cli, tmp_path):
+    video = write_streams(tmp_path / "two.mkv", [Stream(frames=12), Stream(frames=12, flags=DEFAULT)])
+    done = cli("run", video, "--box", "8,8,24,16", *FAST)
+    assert "the video is stream 1 (h264); copied as they are: stream 0 (h264)" in done.stderr
+    picture = write_streams(tmp_path / "one.mkv", [Stream("mjpeg", 1), Stream(frames=12, flags=DEFAULT)])
+    assert "copied as they are" not in cli("run", picture, "--box", "8,8,24,16", *FAST).stderr
+
+
 def test_from_and_to_leave_the_rest_alone(clip, video, cli):
     cli("run", video, *box_option(), "--from", "1", "--to", "2", "--lossless", "-o", "out.mkv")
     source, result = read_yuv(video), read_yuv(video.with_name("out.mkv"))
@@ -93,7 +103,12 @@ def test_from_and_to_leave_the_rest_alone(clip, video, cli):
     ("arguments", "code", "message"),
     [
         (["run", "none.mp4"], 4, "no such video"),
-        (["run", "text.mp4"], 4, "not a video"),
+        (["run", "text.mp4"], 4, "this is text, not a video"),
+        (["run", "."], 4, "this is a folder, not a video"),
+        (["run", "clip.mp4", "--box", "1,2,30,40", "--codec", "h265"], 2, "did you mean libx265"),
+        (["run", "clip.mp4", "--box", "1,2,30,40", "--preset", "ultrafastest"], 2, "one of ultrafast superfast"),
+        (["run", "clip.mp4", "--box", "1,2,30,40", "--encoder-opt", "tuen=film"], 2, "did you mean tune"),
+        (["run", "clip.mp4", "--box", "1,2,30,40", "-o", "o.webm"], 4, "--codec libvpx-vp9"),
         (["run", "clip.mp4", "--box", "1,2,3"], 2, "x,y,w,h"),
         (["run", "clip.mp4", "--box", "250,10,30,30"], 2, "picture is 256x144"),
         (["run", "clip.mp4", "--detector", "none"], 3, "--box"),

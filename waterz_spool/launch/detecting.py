@@ -59,8 +59,10 @@ def detect_video(video: Path, folder: Path, config: Config, *, limits: Sequence[
         InputError: The video is unreadable or has no frames.
         SetupError: The detector's library or weights are missing.
     """
-    if not video.is_file():
+    if not video.exists():
         raise InputError("no such video file", where=str(video), todo="check the path")
+    if not video.is_file():
+        raise media.not_a_video(video)
     info = media.probe(video)
     config, sha256 = pinned_weights(config, used=True, spool=None)
     detector = detector_of(config.detect, info, sha256=sha256, spool=None)

@@ -201,8 +201,10 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
 
 
 def _check_files(video: Path, order: Order) -> None:
-    if not video.is_file():
+    if not video.exists():
         raise InputError("no such video file", where=str(video), todo="check the path")
+    if not video.is_file():
+        raise media.not_a_video(video)
     try:
         str(video.resolve()).encode()
     except UnicodeEncodeError as error:

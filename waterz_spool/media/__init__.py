@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from waterz_spool.media.encode import SegmentEncoder
     from waterz_spool.media.encoders import missing_codecs
     from waterz_spool.media.joining import join
+    from waterz_spool.media.kinds import not_a_video
     from waterz_spool.media.pixels import Plane, Planes, WorkFormat, planes, to_frame, work_format
     from waterz_spool.media.probing import probe
     from waterz_spool.media.settings import encode_settings
@@ -41,6 +42,7 @@ _HOME = {
     "last_duration": "decoding",
     "long_gaps": "timing",
     "missing_codecs": "encoders",
+    "not_a_video": "kinds",
     "planes": "pixels",
     "probe": "probing",
     "stills": "stills",
@@ -70,6 +72,7 @@ __all__ = [
     "last_duration",
     "long_gaps",
     "missing_codecs",
+    "not_a_video",
     "planes",
     "probe",
     "stills",

@@ -20,6 +20,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
+from waterz_spool.media.kinds import not_a_video
 
 # Playlists, subtitles, text art and picture sequences also "open" in libav; a video is one of these.
 _FORMATS = (
@@ -54,7 +55,7 @@ def open_source(path: Path) -> Iterator[InputContainer]:
         container = open_file(path)
     except FileNotFoundError as error:
         raise InputError("there is no such file", where=str(path), todo="check the name") from error
-    except (PermissionError, IsADirectoryError) as error:
+    except PermissionError as error:
         raise InputError("the file cannot be read", where=str(path), todo="check its permissions") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise not_a_video(path) from error
@@ -100,15 +101,6 @@ def check_picture(path: Path) -> None:
                 raise refusal
     except (av.FFmpegError, OSError, ValueError) as error:
         raise refusal from error
-
-
-def not_a_video(path: Path) -> InputError:
-    """The error for a file no demuxer accepts."""
-    return InputError(
-        "this is not a video that can be read, or it is damaged",
-        where=str(path),
-        todo="play it with another program; if it plays, convert it to .mkv or .mp4 and try again",
-    )
 
 
 def is_chapter_track(stream: Any) -> bool:
