@@ -56,6 +56,8 @@ def probe(path: Path, *, place: int | None = None) -> VideoInfo:
         stream = moving[0]
         frame = _first_frame(container, stream, path)
         _refuse_unsupported(stream, frame, path)
+        if counted_rate(container, stream) is None:
+            _refuse_negative(frame, path)
         return _info(container, stream, frame, {s.index for s in moving})
 
 
@@ -115,6 +117,17 @@ def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -
                 where=str(path),
                 todo="remove it first (plain HDR10 with mastering display and content light level is kept)",
             )
+
+
+def _refuse_negative(frame: av.VideoFrame, path: Path) -> None:
+    """No output can begin before zero, where a transport stream does that was recorded across its clock's wrap."""
+    if frame.pts is not None and frame.pts < 0:
+        raise InputError(
+            f"the video begins at {float(frame.pts * frame.time_base):.3f} s, and nothing can be written before 0 "
+            "(the clock of a recording that runs for more than a day begins anew)",
+            where=str(path),
+            todo="shift its times first: ffmpeg -i IN -map 0 -c copy -avoid_negative_ts make_zero OUT.mkv",
+        )
 
 
 def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame, moving: set[int]) -> VideoInfo:
