@@ -59,6 +59,7 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     mastering_display: tuple[Ratio, ...] | None = None  # R, G, B, white as x, y each; then least, greatest cd/m2
     content_light: tuple[int, int] | None = None  # MaxCLL, MaxFALL in cd/m2
     chroma_location: str = ""  # of 4:2:0 chroma samples: left, center, topleft, top, ...; empty when nothing says
+    called_interlaced: bool = False  # by the container, though no frame says so
     # All values above that libav names by enum are its integers (AVCOL_*); 2 (or 0 for range) is unspecified.
 
 

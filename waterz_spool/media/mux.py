@@ -24,6 +24,7 @@ from waterz_spool.media.source import codec_name, is_picture, read_packets
 from waterz_spool.media.timing import MAX_TIMESCALE, output_clock
 from waterz_spool.records import EncodeSettings, VideoInfo
 
+_PROGRESSIVE = 1  # AVFieldOrder
 _MOV_OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"}
 
 
@@ -100,6 +101,8 @@ class Output:
         context.width, context.height, context.pix_fmt = info.width, info.height, self._settings.pix_fmt
         context.profile, context.level, context.reorder_depth = new.profile, new.level, new.reorder_depth
         context.bit_rate = 0
+        if info.called_interlaced:
+            context.field_order = _PROGRESSIVE  # every frame was looked at
         context.color_range, context.colorspace = info.color_range, info.colorspace
         context.color_primaries, context.color_trc = info.color_primaries, info.color_trc
         context.framerate = nominal_rate(info)

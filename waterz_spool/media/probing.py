@@ -12,8 +12,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
+from waterz_spool.media.combing import is_combed
 from waterz_spool.media.intact import check_intact
-from waterz_spool.media.pixels import work_format
+from waterz_spool.media.pixels import planes, work_format
 from waterz_spool.media.source import (
     DYNAMIC_HDR,
     MAX_PIXELS,
@@ -31,7 +32,7 @@ from waterz_spool.media.source import (
     side_data,
     video_streams,
 )
-from waterz_spool.media.steadiness import colours
+from waterz_spool.media.steadiness import colours, interlaced
 from waterz_spool.records import Ratio, StreamInfo, VideoInfo
 
 _INTERLACED = (2, 3, 4, 5)  # AVFieldOrder TT, BB, TB, BT
@@ -96,12 +97,10 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
 def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -> None:
     """What cannot be given back as it came is refused now, not after hours of work."""
     work_format(frame.format.name)
-    if frame.interlaced_frame or stream.codec_context.field_order in _INTERLACED:
-        raise InputError(
-            "the video is interlaced, which is not supported",
-            where=str(path),
-            todo="deinterlace it first (for example with ffmpeg's bwdif filter)",
-        )
+    if frame.interlaced_frame:
+        raise interlaced("the video is interlaced", path)
+    if _called_interlaced(stream) and is_combed(planes(frame)[0], work_format(frame.format.name).bits):
+        raise interlaced("the video is interlaced: frame 0 is woven of two moments", path)
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     if tags.get("alpha_mode") == "1" and not work_format(frame.format.name).alpha:
         raise InputError(
@@ -164,8 +163,13 @@ def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame, 
         display_matrix=display_matrix(frame),
         mastering_display=mastering_display(frame),
         content_light=content_light(frame),
+        called_interlaced=_called_interlaced(stream),
         chroma_location=chroma_location(container, stream) if (work.shift_x, work.shift_y) == (1, 1) else "",
     )
+
+
+def _called_interlaced(stream: VideoStream) -> bool:
+    return stream.codec_context.field_order in _INTERLACED
 
 
 def codec_tag(stream: Any) -> str:

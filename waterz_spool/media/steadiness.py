@@ -15,6 +15,8 @@ from typing import Any
 import av
 
 from waterz_spool.errors import InputError
+from waterz_spool.media.combing import is_combed
+from waterz_spool.media.pixels import planes
 from waterz_spool.media.source import DYNAMIC_HDR, content_light, display_matrix, mastering_display, side_data
 from waterz_spool.records import VideoInfo
 
@@ -56,11 +58,9 @@ class Steadiness:
             was = f"{info.width}x{info.height} {info.pix_fmt}"
             raise self._changed(index, pts, "picture", was, f"{shape[0]}x{shape[1]} {shape[2]}")
         if picture.interlaced_frame:
-            raise InputError(
-                f"frame {index} is interlaced, which is not supported",
-                where=str(self._path),
-                todo="deinterlace the video first (for example with ffmpeg's bwdif filter)",
-            )
+            raise interlaced(f"frame {index} is interlaced", self._path)
+        if self._info.called_interlaced and is_combed(planes(picture)[0], self._info.bits):
+            raise interlaced(f"frame {index} is woven of two moments, as interlaced video is", self._path)
         if index == 0:
             self._first = {name: read(picture) for name, read in _READERS.items()}
             self._aspect = self._stream.codec_context.sample_aspect_ratio
@@ -101,6 +101,16 @@ class Steadiness:
             where=str(self._path),
             todo="split it there and clean the parts one by one",
         )
+
+
+def interlaced(what: str, path: Path) -> InputError:
+    """The error for video that is interlaced, or says so of its frames."""
+    return InputError(
+        f"{what}, which is not supported",
+        where=str(path),
+        todo="deinterlace it first (for example with ffmpeg's bwdif filter); if its frames are whole pictures in spite "
+        "of their flag, correct that: ffmpeg -i IN -map 0 -c copy -c:v ffv1 -vf setfield=prog OUT.mkv",
+    )
 
 
 def _orientation(frame: av.VideoFrame) -> tuple[int, ...] | None:
