@@ -368,9 +368,8 @@ def test_progress_goes_to_stderr(data, cli):
         (redirect("file:///etc/hostname"), "/clip.mp4", 4, "neither http nor https"),
         (whole(b"<html>"), "/clip.mp4", 4, "cannot be used"),
         (whole(b"x", length=1 << 50), "/clip.mp4", 4, "limit of 100 GiB"),
-        (status(404), "/clip.avi", 2, "cannot be written as .avi"),
     ],
-    ids=["404", "file", "page", "large", "container"],
+    ids=["404", "file", "page", "large"],
 )
 def test_what_cannot_be_fetched_is_said_in_three_lines(cli, tmp_path, answer, path, code, words):
     with serving(answer) as server:
@@ -378,6 +377,12 @@ def test_what_cannot_be_fetched_is_said_in_three_lines(cli, tmp_path, answer, pa
     assert done.returncode == code and words in done.stderr, done.stderr
     assert len(done.stderr.partition("error: ")[2].strip().splitlines()) == 3
     assert list((tmp_path / "spool" / "jobs").iterdir()) == []
+
+
+def test_an_output_that_no_result_can_have_is_told_before_the_download(cli):
+    with serving(status(404)) as server:
+        done = cli("--spool", "spool", "submit", server.url("/clip.avi"), *BOX, "-o", "out.avi", check=False)
+    assert done.returncode == 2 and "cannot be written as .avi" in done.stderr, done.stderr
 
 
 def test_the_python_door_takes_a_url_too(data, tmp_path, monkeypatch):

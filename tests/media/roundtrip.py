@@ -50,7 +50,7 @@ def roundtrip(
     """Take a video through the whole path."""
     folder.mkdir(parents=True, exist_ok=True)
     info = media.probe(source)
-    settings = media.encode_settings(info, container=container or media.default_container(source), **options)
+    settings = media.encode_settings(info, container=container or media.container_of(source), **options)
     media.check_container(source, info, settings)
     frames = [(f.pts, f.duration) for f in media.decode(source, info, threads=1)]
     pts = tuple(p for p, _ in frames)

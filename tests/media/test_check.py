@@ -74,14 +74,14 @@ def test_a_text_that_begins_late_does_not_hinder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.MP4", "a.mkv", "a.mov", "a.m4v", "a.webm"])
-def test_the_default_container_is_the_sources_own(name: str) -> None:
-    assert media.default_container(Path(name)) == name.split(".")[1].lower()
+def test_a_result_is_written_in_the_container_of_its_name(name: str) -> None:
+    assert media.container_of(Path(name)) == name.split(".")[1].lower()
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.ts", "a", "a.flv", "a.gif"])
 def test_other_containers_suggest_matroska(name: str) -> None:
     with pytest.raises(UsageError, match=r"results cannot be written") as caught:
-        media.default_container(Path(name))
+        media.container_of(Path(name))
     assert ".mkv" in caught.value.todo
 
 

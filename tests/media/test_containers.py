@@ -468,3 +468,10 @@ def test_a_segment_begins_behind_a_long_gap(tmp_path: Path) -> None:
     for container in ("mp4", "mov", "mkv"):
         starts = [segment.start for segment in plan_of(source, f"/x/o.{container}").segments]
         assert (15 in starts) == (container != "mkv")
+
+
+@pytest.mark.parametrize("file", ["a.ts", "a.mkv"])
+def test_sound_that_begins_before_the_picture_does_not_move_its_end(file: str, tmp_path: Path) -> None:
+    """Without B-frames libav knows the stream before it has seen a time of it, and takes that of the sound."""
+    source = make.video(tmp_path / file, frames=5, start=2 * (file == "a.mkv"), audio=[Audio()])
+    roundtrip(source, tmp_path / "work", "mkv", preset="ultrafast", cuts=())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,11 +201,10 @@ def _run_one(
     from waterz_spool.launch.follow import Progress, result_path, run_local
     from waterz_spool.launch.ingest import as_file, drop
     from waterz_spool.launch.spools import open_or_create
-    from waterz_spool.launch.submit import submit
+    from waterz_spool.launch.submit import settled_output, submit
     from waterz_spool.launch.summary import check_summary
     from waterz_spool.report.living import Living
     from waterz_spool.report.status import notes_of, summary
-    from waterz_spool.stages.request import output_path
 
     if config.restore.engine == "propainter":
         from waterz_spool.restore.propainter import require_weights
@@ -213,8 +213,9 @@ def _run_one(
     shared = settings.chosen_spool()
     spool = open_or_create(shared or private_spool(), config)
     path, order = as_file(video, order, spool, config, progress=Progress(terminal=on_terminal()))
-    mine, named = shared is None and not keep, order.output or config.output.template
-    output = output_path(path, named, base=Path.cwd() if order.output else None)
+    mine = shared is None and not keep
+    output = settled_output(path, order, config, base=Path.cwd())
+    order = replace(order, output=str(output))
     if report:
         check_summary(output, overwrite=config.output.overwrite)
     job = submit(spool, path, order, config, base=Path.cwd())

@@ -1,7 +1,8 @@
 """The watched folder: a video dropped into the spool's inbox becomes a job, its result appears in the outbox.
 
 Guarantee: a file is taken once, when it has stopped changing, whoever watches and however often; it is never deleted,
-and moved to ``inbox/done/`` only after its result is published. Limit: a writer that stalls for longer than the
+and moved to ``inbox/done/`` only after its result is published. Beside one that cannot be taken, or whose job failed,
+``NAME.error.txt`` says why; it goes when that is over. Limit: a writer that stalls for longer than the
 settling time looks finished; write ``x.mp4.part`` and rename it to be certain.
 
 Looking is polling: change notifications never report what another machine writes. Where the inbox lies on a local
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import stat
 import threading
 import time
@@ -23,14 +25,16 @@ from pathlib import Path
 
 from waterz_spool.config import Config
 from waterz_spool.errors import WaterzError
+from waterz_spool.launch.follow import raise_if_failed
 from waterz_spool.launch.spools import is_local
 from waterz_spool.launch.submit import Order, submit
-from waterz_spool.spool import Session, Spool
+from waterz_spool.spool import Job, JobState, Session, Spool
 from waterz_spool.stages.worker import Limits, StopFlag, Worker
 
 log = logging.getLogger(__name__)
 
 _UNFINISHED = (".part", ".crdownload", ".filepart", ".tmp", ".download", ".partial")
+_SIGN = ".error.txt"
 _LOOKS = 3
 _SLICE_S = 0.2
 
@@ -71,6 +75,7 @@ class Watcher:
         self._seen: dict[str, _Look] = {}
         self._refused: dict[str, tuple[int, int]] = {}
         self._taken: dict[str, str] = {}
+        self._signs: set[str] = set()
         self._changed = threading.Event()
 
     def run(self, *, once: bool = False) -> None:
@@ -96,16 +101,19 @@ class Watcher:
     def look(self) -> list[str]:
         """One look at the inbox; returns the ids of new jobs."""
         found = {}
-        for path in sorted(self._spool.inbox.iterdir()):
-            facts = None if path.name in self._taken else self._facts(path.name)
+        names = sorted(path.name for path in self._spool.inbox.iterdir())
+        for name in names:
+            facts = None if name in self._taken else self._facts(name)
             if facts is not None:
-                found[path.name] = self._compare(path.name, facts)
+                found[name] = self._compare(name, facts)
+        for name in self._signs.difference(names):
+            self._unsign(name)
         self._seen = found
         return [job for name, look in found.items() if self._settled(look) and (job := self._take(name))]
 
     def _facts(self, name: str) -> tuple[int, int] | None:
         """Size and time of a finished-looking file, from an opened descriptor: a plain stat may be a minute old."""
-        if name.startswith(".") or name.lower().endswith(_UNFINISHED):
+        if name.startswith(".") or name.lower().endswith((*_UNFINISHED, _SIGN)):
             return None
         try:
             descriptor = os.open(self._spool.inbox / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -138,21 +146,53 @@ class Watcher:
         except (WaterzError, OSError, ValueError) as error:
             log.error("inbox: %s: %s", name, error)
             self._refused[name] = (look.size, look.mtime_ns)
+            self._sign(name, f"{name} is not taken. It will be tried again when it has changed.\n\n{error}\n")
             return None
+        self._unsign(name)
         log.info("inbox: %s is job %s", name, job.id)
         self._taken[name] = job.id
         return job.id
 
     def _put_away(self) -> None:
-        """Move videos whose result is published to ``inbox/done/``; a failed one stays, its job says why."""
+        """Move videos whose result is published to ``inbox/done/``; a failed one stays, with the reason beside it."""
         for name, job_id in list(self._taken.items()):
-            if not self._spool.job(job_id).state().published:
+            job = self._spool.job(job_id)
+            state = job.state()
+            if not state.published:
+                self._sign_if_failed(name, job, state)
                 continue
+            self._unsign(name)
             done = self._spool.inbox / "done"
             done.mkdir(exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 (self._spool.inbox / name).rename(done / f"{job_id}-{name}")
             del self._taken[name]
+
+    def _sign_if_failed(self, name: str, job: Job, state: JobState) -> None:
+        try:
+            raise_if_failed(job, state)
+        except WaterzError as error:
+            if name not in self._signs:
+                self._sign(name, f"{name} has no result: job {job.id} failed.\n\n{error}\n")
+        else:
+            self._unsign(name)
+
+    def _sign(self, name: str, text: str) -> None:
+        """Say beside a video what is wrong with it, never through a link that somebody has put there."""
+        self._signs.add(name)
+        hidden = self._spool.inbox / f".{secrets.token_hex(8)}{_SIGN}"
+        try:
+            with hidden.open("x", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+            hidden.replace(self._spool.inbox / f"{name}{_SIGN}")
+        except OSError as error:  # a long name, a full disk: the log has it
+            log.error("inbox: %s%s cannot be written: %s", name, _SIGN, error)
+            hidden.unlink(missing_ok=True)
+
+    def _unsign(self, name: str) -> None:
+        self._signs.discard(name)
+        with contextlib.suppress(OSError):
+            (self._spool.inbox / f"{name}{_SIGN}").unlink(missing_ok=True)
 
 
 @contextmanager

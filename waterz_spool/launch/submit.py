@@ -6,6 +6,7 @@ Nothing is decoded here, so a login node stays idle; prepare is a task that any 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -22,11 +23,13 @@ from waterz_spool.config import Config, IngestConfig, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.launch.tracksfile import PARTS, check_tracks, combined
 from waterz_spool.spool import Budget, Job, Spool
-from waterz_spool.stages.asked import check_request
+from waterz_spool.stages.asked import check_request, output_extension
 from waterz_spool.stages.detectors import pinned_weights
 from waterz_spool.stages.finalize import publish
 from waterz_spool.stages.overlays import PICTURES, read_picture
 from waterz_spool.stages.request import DisplayBox, JobRequest, decode_request, encode_request, fingerprint, output_path
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +188,7 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
     config, sha256 = pinned_weights(config, used=not given, spool=root)
     return JobRequest(
         source_name=video.name,
-        output=str(output_path(video, order.output or config.output.template, base=base if order.output else None)),
+        output=str(settled_output(video, order, config, base=base)),
         boxes=order.boxes,
         exact_boxes=order.exact_boxes,
         mask="mask.mkv" if order.tracks else _mask_name(order.mask),
@@ -198,6 +201,27 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
         # How workers are launched and videos fetched is not what is made: the same work is the same job.
         config=msgspec.structs.replace(config, slurm=SlurmConfig(), ingest=IngestConfig()),
     )
+
+
+def settled_output(video: Path, order: Order, config: Config, *, base: Path | None = None) -> Path:
+    """Where the result goes; says so where it is written in another container than the video's.
+
+    Raises:
+        UsageError: Results cannot be written there.
+        InputError: The video cannot be read or is unsupported.
+    """
+
+    def extension() -> str:
+        _check_files(video, order)
+        chosen = output_extension(video, config, order.drop)
+        if video.suffix and chosen != video.suffix.removeprefix("."):
+            log.warning("results are not written as %s: that of %s is in .%s", video.suffix, video.name, chosen)
+        return chosen
+
+    named, base = order.output or config.output.template, base if order.output else None
+    path = output_path(video, named, base=base, extension=extension)
+    media.container_of(path)
+    return path
 
 
 def _check_files(video: Path, order: Order) -> None:

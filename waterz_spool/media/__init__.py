@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from waterz_spool.media.check import check_container, check_times
-    from waterz_spool.media.container import container_of, default_container
+    from waterz_spool.media.check import check_container, check_times, fitting_container
+    from waterz_spool.media.container import container_of, is_container
     from waterz_spool.media.crops import CropReader, CropWriter, MaskReader, MaskWriter
     from waterz_spool.media.decoding import Frame, decode, last_duration
     from waterz_spool.media.encode import SegmentEncoder
@@ -35,9 +35,10 @@ _HOME = {
     "check_times": "check",
     "container_of": "container",
     "decode": "decoding",
-    "default_container": "container",
     "encode_settings": "settings",
     "frame_times": "stills",
+    "fitting_container": "check",
+    "is_container": "container",
     "join": "joining",
     "last_duration": "decoding",
     "long_gaps": "timing",
@@ -65,9 +66,10 @@ __all__ = [
     "check_times",
     "container_of",
     "decode",
-    "default_container",
     "encode_settings",
+    "fitting_container",
     "frame_times",
+    "is_container",
     "join",
     "last_duration",
     "long_gaps",

@@ -94,10 +94,12 @@ def check_times(
     )
 
 
-def fitting_container(source: Path, info: VideoInfo, settings: Sequence[EncodeSettings]) -> str:
-    """The first of several containers that can hold everything of the source, or just the first."""
-    with _Trials(source, info, ()) as trials:
-        return next((s.container for s in settings if not trials.losses(s, ())), settings[0].container)
+def fitting_container(
+    source: Path, info: VideoInfo, settings: EncodeSettings, containers: Sequence[str], *, drop: Collection[int] = ()
+) -> str:
+    """The first of these containers that can hold everything of the source; just the first where none can."""
+    with _Trials(source, info, drop) as trials:
+        return next(iter(trials.fitting(settings, containers)), containers[0])
 
 
 def needs_all_tags(source: Path, info: VideoInfo, settings: EncodeSettings) -> bool:
@@ -214,11 +216,11 @@ class _Trials:
                     encoder.write(frame)
         return segment
 
-    def fitting(self, settings: EncodeSettings) -> list[str]:
-        """Other containers than the one in ``settings`` that can hold everything."""
+    def fitting(self, settings: EncodeSettings, containers: Sequence[str] = _PROPOSED) -> list[str]:
+        """Those containers that can hold everything."""
         codec = str(av.Codec(settings.codec, "w").canonical_name)
-        others = [name for name in _PROPOSED if name != settings.container and _takes(name, codec, self._info)]
-        return [n for n in others if not self.losses(msgspec.structs.replace(settings, container=n), ())]
+        likely = [msgspec.structs.replace(settings, container=n) for n in containers if _takes(n, codec, self._info)]
+        return [each.container for each in likely if not self.losses(each, ())]
 
     def refusal(self, settings: EncodeSettings) -> InputError:
         """The error for a container that cannot hold everything, with what can be done instead."""

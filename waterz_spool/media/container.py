@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import av
@@ -13,13 +14,9 @@ FORMATS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": 
 """Extension of an output, to libav's muxer. Others cannot give every frame its exact time and every stream back."""
 
 
-def default_container(source: Path) -> str:
-    """Extension of the default output: the source's own.
-
-    Raises:
-        UsageError: Results cannot be written in that container.
-    """
-    return container_of(source)
+def is_container(path: Path) -> bool:
+    """Whether results can be written under this file's extension."""
+    return path.suffix.lower().removeprefix(".") in FORMATS
 
 
 def container_of(path: Path) -> str:
@@ -28,13 +25,13 @@ def container_of(path: Path) -> str:
     Raises:
         UsageError: Results cannot be written in it.
     """
-    extension = Path(path).suffix.lower().removeprefix(".")
-    if extension not in FORMATS:
+    extension = path.suffix.lower().removeprefix(".")
+    if not is_container(path):
         raise UsageError(
             f"results cannot be written as {'.' + extension if extension else 'a file without extension'}: only "
             + ", ".join("." + name for name in FORMATS),
             where=str(path),
-            todo=f"give an output in .mkv, e.g. -o {Path(path).with_suffix('.clean.mkv').name}",
+            todo=f"give an output in .mkv, e.g. -o {path.with_suffix('.mkv').name}",
         )
     return extension
 
@@ -49,18 +46,24 @@ def check_codec(container: str, codec: str, info: VideoInfo) -> None:
 
     Raises:
         UsageError: The container is unknown.
-        InputError: It cannot hold the codec; Matroska can.
+        InputError: It cannot hold the codec; the error names one that can.
     """
     if container not in FORMATS:
         container_of(Path(f"output.{container}"))
-    with av.open("/dev/null", "w", format=FORMATS[container]) as output:
-        held = {av.Codec(name, "r").canonical_name for name in output.supported_codecs & _decoders()}
-    if codec not in held:
+    if codec not in _held(container):
+        others = [f".{name}" for name in ("mkv", "mp4", "mov") if codec in _held(name)]
         raise InputError(
             f".{container} cannot hold {codec} video",
             where=f"{info.codec} {info.pix_fmt}",
-            todo="give an output in .mkv, which can",
+            todo=f"give an output in {others[0]}, which can" if others else "choose another --codec",
         )
+
+
+@cache
+def _held(container: str) -> frozenset[str]:
+    """Canonical names of the codecs that it has a name for."""
+    with av.open("/dev/null", "w", format=FORMATS[container]) as output:
+        return frozenset(av.Codec(name, "r").canonical_name for name in output.supported_codecs & _decoders())
 
 
 def _decoders() -> set[str]:

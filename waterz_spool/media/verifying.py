@@ -104,14 +104,17 @@ def _check_end(out: Path, got: VideoInfo, info: VideoInfo, end: int) -> str:
 
 
 def _stated_end(stream: Any) -> Fraction | None:
-    """End of a stream as its container states it: an MP4 track's duration, a Matroska DURATION tag."""
+    """End of a stream as its container states it: a Matroska DURATION tag, an MP4 track's duration.
+
+    Matroska has no other: libav fills in the duration and start of the whole file where it has not seen the stream's.
+    """
+    stated = stream.metadata.get("DURATION")
+    if stated:
+        hours, minutes, seconds = stated.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
     if stream.duration:
         return ((stream.start_time or 0) + int(stream.duration)) * Fraction(stream.time_base)
-    stated = stream.metadata.get("DURATION")
-    if not stated:
-        return None
-    hours, minutes, seconds = stated.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    return None
 
 
 def _check_packets(out: Path, got: VideoInfo, *, source: Path, info: VideoInfo, drop: Collection[int]) -> list[str]:

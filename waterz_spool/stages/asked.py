@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from waterz_spool import media
+from waterz_spool.config import Config, EncodeConfig
+from waterz_spool.errors import InputError
 from waterz_spool.records import EncodeSettings, VideoInfo
 from waterz_spool.stages.overlays import PICTURES, boxes_overlay, picture_overlay
 from waterz_spool.stages.request import JobRequest
+
+_MOV_FIRST, _MKV_FIRST = ("mp4", "mov", "mkv"), ("mkv", "mp4", "mov")
 
 
 def encode_settings(info: VideoInfo, request: JobRequest) -> EncodeSettings:
@@ -18,10 +24,13 @@ def encode_settings(info: VideoInfo, request: JobRequest) -> EncodeSettings:
         InputError: The encoder or container cannot hold this video.
         SetupError: The encoder is absent.
     """
-    options = request.config.encode
+    return _settings(info, request.config.encode, request.container)
+
+
+def _settings(info: VideoInfo, options: EncodeConfig, container: str) -> EncodeSettings:
     return media.encode_settings(
         info,
-        container=request.container,
+        container=container,
         crf=options.crf,
         preset=options.preset or None,
         codec=options.codec or None,
@@ -29,6 +38,22 @@ def encode_settings(info: VideoInfo, request: JobRequest) -> EncodeSettings:
         options=options.options,
         threads=options.threads,
     )
+
+
+def output_extension(video: Path, config: Config, drop: Collection[int]) -> str:
+    """Extension of a result whose name the user left open: the video's own, else that of a container that fits.
+
+    Raises:
+        InputError: The video cannot be read or is unsupported.
+    """
+    if media.is_container(video):
+        return video.suffix.removeprefix(".")
+    info = media.probe(video)
+    names = _MOV_FIRST if "mp4" in info.container.split(",") else _MKV_FIRST
+    for name in names:
+        with suppress(InputError):  # that container has no name for the codec
+            return media.fitting_container(video, info, _settings(info, config.encode, name), names, drop=drop)
+    return names[0]
 
 
 def check_request(request: JobRequest, video: Path, mask: Path | None) -> None:

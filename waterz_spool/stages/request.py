@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.errors import UsageError
 from waterz_spool.records import SCHEMA
@@ -98,19 +101,22 @@ def parse_time(text: str) -> float:
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
 
 
-def output_path(source: Path, template: str, *, base: Path | None = None) -> Path:
+def output_path(
+    source: Path, template: str, *, base: Path | None = None, extension: Callable[[], str] | None = None
+) -> Path:
     """Where the result goes.
 
     Args:
         source: The user's file.
         template: A file, an existing folder (or a name ending in /), or a template with ``{stem}`` and ``{ext}``.
         base: Folder that a relative template starts from; the source's own by default.
+        extension: Asked for ``{ext}``, without dot; by default the source's own, or mkv where results are not
+            written as such.
 
     Raises:
         UsageError: An unknown placeholder, a name that is too long, or the result would be the input itself.
     """
     base = base or source.resolve().parent
-    extension = source.suffix.removeprefix(".") or "mkv"
     text = template or "{stem}.clean.{ext}"
     if len(os.fsencode(Path(text).name)) > 255:
         raise UsageError("the output's name is too long", where=template, todo="choose a shorter one with -o")
@@ -119,12 +125,17 @@ def output_path(source: Path, template: str, *, base: Path | None = None) -> Pat
     unknown = set(re.findall(r"\{([^{}]*)\}", text)) - {"stem", "ext"}
     if unknown:
         raise UsageError(f"unknown placeholder {{{min(unknown)}}}", where=template, todo="use {stem} and {ext}")
-    path = base / re.sub(r"\{(stem|ext)\}", lambda found: {"stem": source.stem, "ext": extension}[found[1]], text)
-    if not path.suffix:
-        path = path.with_name(f"{path.name}.{extension}")
+    if not Path(text.replace("{ext}", "ext").replace("{stem}", "stem")).suffix:
+        text += ".{ext}"
+    ext = (extension or partial(_own_extension, source))() if "{ext}" in text else ""
+    path = base / re.sub(r"\{(stem|ext)\}", lambda found: {"stem": source.stem, "ext": ext}[found[1]], text)
     if path.resolve() == source.resolve():
         raise UsageError("the output would replace the input", where=str(path), todo="choose another name with -o")
     return path.absolute()
+
+
+def _own_extension(source: Path) -> str:
+    return source.suffix.removeprefix(".") if media.is_container(source) else "mkv"
 
 
 def fingerprint(request: JobRequest, source: Path, *more: Path | None) -> str:
