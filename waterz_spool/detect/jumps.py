@@ -6,7 +6,8 @@ the fade, it is an overlay that jumped. The same is asked backwards in time. In 
 still, is gone so soon and stands still elsewhere; on a tripod shot nothing does. At a cut everything changes at once,
 and nothing is believed.
 
-What is learned here is only the overlay's shape; `waterz_spool.detect.follow` looks at the whole video for it.
+What is learned here is only the overlay's shape, and no proof: heads, too, hold still, move at once and hold still.
+`waterz_spool.detect.follow` looks at the whole video for it, and `waterz_spool.detect.confirm` asks for proof.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ Needs frames that show the background moving under the overlay; 32 frames spread
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -18,25 +19,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.detect import patches
-from waterz_spool.detect.base import Detection, Findings, Found, Luma, Rejected, Reread
-from waterz_spool.detect.follow import Follower, standing
+from waterz_spool.detect.base import Findings, Found, Luma, Rejected, Reread
+from waterz_spool.detect.evidence import Evidence, drift_px, gather, telling
+from waterz_spool.detect.jumping import jumping
 from waterz_spool.detect.jumps import BLOCKS, JumpWatch
 from waterz_spool.detect.shapes import Image, Mask, closed, disc, filled, plate, trimmed
 from waterz_spool.detect.windows import BLOCK, Shares, Windows, eight_bits, small
-from waterz_spool.records import Box, MaskPatch
+from waterz_spool.records import Box
 
 FRAMES = 32
 LOOK_RATE = 25.0  # frames per second from which on what moves is told from what stays
 
-MIN_GRADIENT = 6.0  # grey levels per px (Scharr / 16) of the median gradient
-AGREEMENT = 0.85  # share of frames that project on the median gradient with half its size
-MAX_DEVIATION = 0.6  # median deviation from the median gradient, as a share of it
 MIN_EDGE_PX = 60
 MAX_AREA = 0.12  # of the frame
 MIN_ACTIVITY = 3.0  # temporal standard deviation of the surroundings, grey levels
 MAX_INNER_ACTIVITY = 0.85  # of the surroundings'; measured: overlays at most 0.70, structures of the scene from 0.93
 SLOW_SHARE = 0.6  # of the short windows in which the scene's edges persist: the camera hardly moves
 SLOW_INNER_ACTIVITY = 0.45  # then; measured: opaque overlays at most 0.40, soft scenes that creep from 0.51
+MAX_DRIFT_PX = 0.6  # measured: overlays at most 0.24; fixed points of zooms, soft scenes that creep from 1.7
+MAX_RING_SHARE = 0.55  # of the short windows; measured: overlays at most 0.40, fixed points of zooms 0.33 to 0.85
+AROUND_PX, MIN_RING_PX = (3, 24), 20
 MAX_SPAN = 0.9  # of the frame's width or height
 MIN_FILL = 0.25  # of a known box: rows times columns that hold something of the overlay
 MIN_SPAN_SHARE = 0.6  # of a known box: what the found pixels span
@@ -113,41 +115,16 @@ class StaticDetector:
         """Masks with their frames, or why there are none."""
         found = detect(self._sampler.frames(), share=self._shares.share(), bits=self._bits, size=self._sampler.size)
         patch = (patches.whole(found.mask, 0, self._count),) if found.overlays else ()
-        jumping, scores = self._jumping(reread)
-        if not patch and not jumping:
-            return Findings((), found.reason, found.rejected)
-        return Findings((*patch, *jumping), "", found.rejected, scores)
 
-    def _jumping(self, reread: Reread) -> tuple[tuple[MaskPatch, ...], tuple[tuple[int, Detection], ...]]:
-        """Overlays whose shape was learned from a jump, in all frames: the video is decoded once more for them."""
-        followers = [Follower(template) for template in self._jumps.templates]
-        for _, luma in reread() if followers else ():
-            seen = eight_bits(small(luma), self._bits)
-            for follower in followers:
-                follower.add(seen)
-        done, scores = [], []
-        for follower in followers:
-            stands, mask = follower.finish()
-            for stand in stands if mask.any() else ():
-                each = standing(mask, stand, size=self._sampler.size)
-                done.append(each)
-                scores.append((stand.start, Detection(patches.box_of(each), round(stand.fit, 3))))
-        return tuple(done), tuple(scores)
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            for _, luma in reread():
+                yield eight_bits(small(luma), self._bits)
 
-
-@dataclass(frozen=True)
-class _Evidence:
-    """Per pixel of the small picture: what persists and what moves.
-
-    Attributes:
-        persistent: Edges that stay.
-        busy: Edges that are there in most frames, wherever they come from.
-        activity: Temporal standard deviation of the luma, grey levels.
-    """
-
-    persistent: NDArray[np.bool_]
-    busy: NDArray[np.bool_]
-    activity: Image
+        jumps = jumping(self._jumps.templates, pictures, size=self._sampler.size)
+        rejected = (*found.rejected, *jumps.rejected)
+        if not patch and not jumps.patches:
+            return Findings((), found.reason, rejected)
+        return Findings((*patch, *jumps.patches), "", rejected, jumps.scores)
 
 
 def detect(frames: Sequence[NDArray[Any]], *, share: Image, bits: int, size: tuple[int, int]) -> Found:
@@ -167,9 +144,10 @@ def detect(frames: Sequence[NDArray[Any]], *, share: Image, bits: int, size: tup
     if len(frames) < Shares.SPAN * BLOCK:
         return Found(empty, (), "the video is too short to tell an overlay from the scene")
     scale = frames[0].shape[0] / height
-    evidence = _gather([frame.astype(np.float32) / np.float32(1 << (bits - 8)) for frame in frames])
-    taken, rejected = _candidates(evidence, share)
-    boxes = tuple(Rejected(_scaled(item.box, scale, (width, height)), item.reason) for item in rejected)
+    luma = [frame.astype(np.float32) / np.float32(1 << (bits - 8)) for frame in telling(frames)]
+    evidence = gather(luma)
+    taken, rejected = _candidates(luma, evidence, share)
+    boxes = tuple(replace(item, box=_scaled(item.box, scale, size)) for item in rejected)
     if not taken.any():
         return Found(empty, (), _why_nothing(evidence, rejected), boxes)
     mask = cv2.resize(taken * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -190,7 +168,7 @@ def inside(frames: Sequence[NDArray[Any]], *, bits: int, box: Box) -> Mask | Non
     """
     if len(frames) < 8:
         return None
-    evidence = _gather([frame.astype(np.float32) / np.float32(1 << (bits - 8)) for frame in frames])
+    evidence = gather([frame.astype(np.float32) / np.float32(1 << (bits - 8)) for frame in frames])
     x0, y0, x1, y1 = box
     within = np.zeros(frames[0].shape, np.uint8)
     within[y0:y1, x0:x1] = 1
@@ -208,7 +186,7 @@ def inside(frames: Sequence[NDArray[Any]], *, bits: int, box: Box) -> Mask | Non
     return own if spans >= MIN_SPAN_SHARE * (x1 - x0) * (y1 - y0) else None
 
 
-def _why_nothing(evidence: _Evidence, rejected: list[Rejected]) -> str:
+def _why_nothing(evidence: Evidence, rejected: list[Rejected]) -> str:
     if any(item.reason == _STATIC for item in rejected) or _scene_is_static(evidence, np.zeros_like(evidence.busy)):
         return (
             "the camera seems to stand still, so that an overlay looks like the scene; "
@@ -220,27 +198,13 @@ def _why_nothing(evidence: _Evidence, rejected: list[Rejected]) -> str:
 _STATIC = "the background is static too"
 
 
-def _gather(luma: list[Image]) -> _Evidence:
-    across = np.stack([cv2.Scharr(image, cv2.CV_32F, 1, 0, scale=1 / 16) for image in luma])
-    down = np.stack([cv2.Scharr(image, cv2.CV_32F, 0, 1, scale=1 / 16) for image in luma])
-    mid_across, mid_down = np.median(across, axis=0), np.median(down, axis=0)
-    size = np.hypot(mid_across, mid_down)
-    deviation = np.median(np.hypot(across - mid_across, down - mid_down), axis=0)
-    projection = (across * mid_across + down * mid_down) / (size + 1e-6)
-    agreement = (projection > 0.5 * size).mean(axis=0)
-    persistent = (size > MIN_GRADIENT) & (agreement > AGREEMENT) & (deviation < MAX_DEVIATION * size + 1)
-    busy = np.median(np.hypot(across, down), axis=0) > MIN_GRADIENT
-    return _Evidence(persistent, busy, np.std(np.stack(luma), axis=0))
-
-
-def _candidates(evidence: _Evidence, share: Image) -> tuple[Mask, list[Rejected]]:
+def _candidates(luma: Sequence[Image], evidence: Evidence, share: Image) -> tuple[Mask, list[Rejected]]:
     """Overlays of the small picture as one mask of 0 and 1, and what was rejected."""
     edges = evidence.persistent.astype(np.uint8)
     joined = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, disc(9))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     taken = np.zeros_like(edges)
     slow = evidence.busy.any() and float(share[evidence.busy].mean()) > SLOW_SHARE
-    most = SLOW_INNER_ACTIVITY if slow else MAX_INNER_ACTIVITY
     rejected: list[Rejected] = []
     for label in range(1, count):
         x, y, w, h = (int(value) for value in stats[label, :4])
@@ -248,21 +212,40 @@ def _candidates(evidence: _Evidence, share: Image) -> tuple[Mask, list[Rejected]
         if int(edges[part].sum()) < MIN_EDGE_PX or min(w, h) < 5:
             continue
         box = (x, y, x + w, y + h)
-        area = filled(part)
         if w * h > MAX_AREA * edges.size:
             rejected.append(Rejected(box, "too large for an overlay"))
-        elif w > MAX_SPAN * edges.shape[1] or h > MAX_SPAN * edges.shape[0]:
+            continue
+        if w > MAX_SPAN * edges.shape[1] or h > MAX_SPAN * edges.shape[0]:
             rejected.append(Rejected(box, "a border of the picture"))
-        elif (around := _activity_around(area, joined, evidence.activity)) < MIN_ACTIVITY:
-            rejected.append(Rejected(box, _STATIC))
-        elif float(np.median(evidence.activity[part & evidence.persistent])) > most * around:
-            rejected.append(Rejected(box, _STATIC if slow else "it changes as much as its surroundings"))
+            continue
+        area, own = filled(part), part & evidence.persistent
+        around = _activity_around(area, joined, evidence.activity)
+        inner = float(np.median(evidence.activity[own]))
+        doubts = {
+            _STATIC: around / MIN_ACTIVITY,
+            _STATIC if slow else "it changes as much as its surroundings": (
+                (SLOW_INNER_ACTIVITY if slow else MAX_INNER_ACTIVITY) * around / max(inner, 1e-6)
+            ),
+            "it does not stand quite still": MAX_DRIFT_PX / max(drift_px(luma, own), 1e-6),
+            "edges around it stay, too": MAX_RING_SHARE / max(_share_around(area, evidence, share), 1e-6),
+        }
+        why = min(doubts, key=lambda each: doubts[each])
+        if doubts[why] < 1:
+            rejected.append(Rejected(box, why, math.prod(min(1.0, max(0.0, near)) for near in doubts.values())))
         else:
             taken |= _own_pixels(area, share, evidence.activity, around=around, box=box)
-    if taken.any() and _scene_is_static(evidence, taken):
-        rejected.append(Rejected(_boxes(taken)[0], _STATIC))
+    if _scene_is_static(evidence, taken):
+        rejected = [replace(item, confidence=0.0) for item in rejected]
+        rejected += [Rejected(_boxes(taken)[0], _STATIC)] if taken.any() else []
         return np.zeros_like(taken), rejected
     return taken, rejected
+
+
+def _share_around(area: Mask, evidence: Evidence, share: Image) -> float:
+    """In which share of the short windows the edges around a candidate stay; 0 where there are too few to tell."""
+    inner, outer = (np.ones((2 * px + 1, 2 * px + 1), np.uint8) for px in AROUND_PX)
+    ring = (cv2.dilate(area, outer) > 0) & (cv2.dilate(area, inner) == 0) & evidence.busy
+    return float(share[ring].mean()) if ring.sum() > MIN_RING_PX else 0.0
 
 
 def _own_pixels(area: Mask, share: Image, activity: Image, *, around: float, box: Box) -> Mask:
@@ -279,7 +262,7 @@ def _activity_around(area: Mask, joined: Mask, activity: Image) -> float:
     return float(np.median(activity[ring])) if ring.any() else 0.0
 
 
-def _scene_is_static(evidence: _Evidence, taken: NDArray[np.generic]) -> bool:
+def _scene_is_static(evidence: Evidence, taken: NDArray[np.generic]) -> bool:
     """Whether too many of the scene's own edges persist: then the camera stands still and nothing is proven."""
     outside = cv2.dilate((taken != 0).astype(np.uint8), np.ones((21, 21), np.uint8)) == 0
     busy = int((evidence.busy & outside).sum())

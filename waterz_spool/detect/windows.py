@@ -135,7 +135,9 @@ class Shares:
         self._sum = np.zeros((0, 0), np.float32)
 
     def add(self, edges: Edges) -> None:
-        """The edges that persisted in the next window."""
+        """The edges that persisted in the next window; one without any (black, white, a fast pan) tells nothing."""
+        if self._count and not edges.any():
+            return
         if not self._count:
             self._sum = np.zeros(edges.shape, np.float32)
         cv2.accumulate(edges.view(np.uint8), self._sum)
