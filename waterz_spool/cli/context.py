@@ -81,3 +81,9 @@ def shared_options(command: Callable[..., None]) -> Callable[..., None]:
 def on_terminal() -> bool:
     """Whether progress may redraw a line."""
     return sys.stderr.isatty()
+
+
+json_progress = click.option(
+    "--json-progress", "as_lines", is_flag=True, help="Progress as JSON, one object a line on standard error."
+)
+"""For commands that take their time."""

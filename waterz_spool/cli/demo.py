@@ -17,8 +17,9 @@ from waterz_spool.errors import UsageError
 def demo_command(settings: Settings, folder: Path) -> None:
     """Make a clip with a burnt-in logo, find and remove the logo with two workers, and measure the result."""
     from waterz_spool.launch import demo
-    from waterz_spool.launch.follow import Progress, result_path, run_local
+    from waterz_spool.launch.follow import result_path, run_local
     from waterz_spool.launch.local import LocalWorkers
+    from waterz_spool.launch.progress import Progress
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import Order, submit
 

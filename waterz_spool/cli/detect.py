@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.context import Settings, json_progress, on_terminal, shared_options
 
 
 @click.command("detect")
@@ -22,21 +22,32 @@ from waterz_spool.cli.context import Settings, shared_options
 @click.option("--device", help="auto, cpu or cuda:0.")
 @click.option("--every", type=int, metavar="N", help="Look at every N-th frame, and where something changes.")
 @click.option("--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Mask nothing outside; repeatable.")
+@json_progress
 @shared_options
 def detect_command(
-    settings: Settings, video: Path, folder: Path, weights: Path | None, limits: tuple[str, ...], **given: Any
+    settings: Settings,
+    video: Path,
+    folder: Path,
+    weights: Path | None,
+    limits: tuple[str, ...],
+    **given: Any,
 ) -> None:
     """Look for overlays: write tracks.json, masks.mkv, contact.html and contact.png, and start nothing.
 
     Correct tracks.json in a text editor if need be, then: waterz-spool run VIDEO --tracks DIR
     """
     from waterz_spool.launch.detecting import detect_video
+    from waterz_spool.launch.progress import Progress
     from waterz_spool.stages.request import parse_box
 
+    progress = Progress(terminal=on_terminal(), as_json=given.pop("as_lines"))
     chosen = {**given, "weights": str(weights) if weights else None, "classes": list(given["classes"]) or None}
     config = settings.config({"detect": chosen})
     boxes = [parse_box(text, option="--limit") for text in limits]
-    look = detect_video(video, folder, config, limits=boxes)
+    try:
+        look = detect_video(video, folder, config, limits=boxes, tell=progress.share(video.name, "looking"))
+    finally:
+        progress.end()
     lines = [f"weights sha256 {look.weights_sha256}"] if look.weights_sha256 else []
     for track in look.tracks.tracks:
         words = f"{track.label} {track.score:.2f}" if track.score is not None else ""

@@ -24,13 +24,11 @@ def tell_result(settings: Settings, job: Job, *, named: bool, report: bool = Fal
     """
     from waterz_spool.launch.summary import write_summary
     from waterz_spool.report.result import lines_of, result_of
-    from waterz_spool.report.status import notes_of
 
-    state = job.state()
-    result = result_of(job, state)
+    result = result_of(job)
     if result is None:
         return
-    lines = [*notes_of(job, state), *lines_of(result, named=named)]
+    lines = lines_of(result, named=named)
     if report:
         lines.append(f"summary: {write_summary(result)}")
     if not settings.as_json:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from waterz_spool.cli.context import Settings, on_terminal, private_spool, shared_options
+from waterz_spool.cli.context import Settings, json_progress, on_terminal, private_spool, shared_options
 from waterz_spool.cli.done import tell_result
 from waterz_spool.cli.sbatch import SubmitCommand, sbatch_arguments
 from waterz_spool.config import Config
@@ -64,6 +64,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     ),
     click.option("--segment-s", type=float, help="Target length of a segment in seconds of video."),
     click.option("--report", is_flag=True, help="Write a summary beside the result, NAME.clean.json."),
+    json_progress,
 ]
 
 
@@ -159,8 +160,8 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
     results = []
     for video in videos:
         try:
-            more = {"keep": keep, "requeue": requeue, "report": given["report"], "named_too": len(videos) > 1}
-            results.append(_run_one(settings, video, order, config, **more))
+            more = {key: given[key] for key in ("report", "as_lines")} | {"named_too": len(videos) > 1}
+            results.append(_run_one(settings, video, order, config, keep=keep, requeue=requeue, **more))
         except WaterzError as error:
             if len(videos) == 1:
                 raise
@@ -174,6 +175,19 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
 
 def _done(job: Any) -> int:
     return sum(task.kind == "done" for task in job.state().tasks)
+
+
+def _say_stopped(job: Job) -> None:
+    """What is kept, and how it goes on."""
+    from waterz_spool.report.words import are, count
+
+    state = job.state()
+    if state.segments:
+        done = state.counts.get("done", 0)
+        kept = f"{done} of {count(state.segments, 'segment')} {are(done)} kept"
+    else:
+        kept = "no segment was begun"
+    click.echo(f"stopped; {kept}; the same command goes on", err=True)
 
 
 def _come_back(stop: Interrupted, *, useful: bool) -> None:
@@ -195,11 +209,13 @@ def _run_one(
     keep: bool,
     requeue: bool,
     report: bool,
+    as_lines: bool,
     named_too: bool,
 ) -> tuple[dict[str, Any], str]:
     """Run one video; returns what to print."""
-    from waterz_spool.launch.follow import Progress, result_path, run_local
+    from waterz_spool.launch.follow import result_path, run_local
     from waterz_spool.launch.ingest import as_file, drop
+    from waterz_spool.launch.progress import Progress
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import settled_output, submit
     from waterz_spool.launch.summary import check_summary
@@ -212,7 +228,7 @@ def _run_one(
         require_weights()  # the workers are here: say at once what prepare would say after some tries
     shared = settings.chosen_spool()
     spool = open_or_create(shared or private_spool(), config)
-    path, order = as_file(video, order, spool, config, progress=Progress(terminal=on_terminal()))
+    path, order = as_file(video, order, spool, config, progress=Progress(terminal=on_terminal(), as_json=as_lines))
     mine = shared is None and not keep
     output = settled_output(path, order, config, base=Path.cwd())
     order = replace(order, output=str(output))
@@ -228,10 +244,11 @@ def _run_one(
             job.resume()
         done = _done(job)
         with _interruptible():
-            run_local(job, workers, Progress(terminal=on_terminal()))
+            run_local(job, workers, Progress(terminal=on_terminal(), as_json=as_lines))
         printed = {**summary(job, Living(spool)), "boxes": notes_of(job, job.state())}, f"{result_path(job)}"
         tell_result(settings, job, named=named_too, report=report)
     except Interrupted as stop:
+        _say_stopped(job)
         if requeue:
             _come_back(stop, useful=_done(job) > done)
         raise
@@ -297,8 +314,9 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
 
     With --slurm N, everything after -- goes to sbatch unchanged.
     """
-    from waterz_spool.launch.follow import Progress, follow, raise_if_passed
+    from waterz_spool.launch.follow import follow, raise_if_passed
     from waterz_spool.launch.ingest import as_file
+    from waterz_spool.launch.progress import Progress
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import submit
     from waterz_spool.report.living import Living
@@ -308,8 +326,9 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
     _check_output(videos, order.output)
     if given["report"] and not wait:
         raise UsageError("who writes the report must wait for the result", where="--report", todo="add --wait")
+    progress = partial(Progress, terminal=on_terminal(), as_json=given["as_lines"])
     spool = open_or_create(settings.spool_root(), config)
-    files = (as_file(video, order, spool, config, progress=Progress(terminal=on_terminal())) for video in videos)
+    files = (as_file(video, order, spool, config, progress=progress()) for video in videos)
     jobs = [submit(spool, path, each, config, base=Path.cwd()) for path, each in files]
     settings.emit_each([(summary(job, Living(spool)), job.id) for job in jobs])
     watch = _launch(settings, spool, config, workers, [job.id for job in jobs]) if workers else None
@@ -317,7 +336,7 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
         with _interruptible():
             for job in jobs:
                 tend = partial(watch.check, job) if watch else lambda: None
-                follow(job, progress=Progress(terminal=on_terminal()), tend=tend)
+                follow(job, progress=progress(), tend=tend)
                 tell_result(settings, job, named=True, report=given["report"])
         raise_if_passed({job.id: job.state().passed for job in jobs})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from waterz_spool.launch.tracksfile import MASKS, SCHEMA, TRACKS, TrackLine, Tra
 from waterz_spool.records import VideoInfo
 from waterz_spool.stages.candidates import Candidate, advice, candidates_of
 from waterz_spool.stages.detectors import detector_of, findings_of, pinned_weights
+from waterz_spool.stages.looking import Looking
 from waterz_spool.stages.overlays import FoundOverlay
 from waterz_spool.stages.request import DisplayBox
 from waterz_spool.stages.sheet import SheetMaker, shown_size, shown_tracks, write_whole
@@ -52,8 +53,15 @@ class Look:
             raise NoOverlayError(f"no overlay found: {self.reason}", where=str(page), todo=todo)
 
 
-def detect_video(video: Path, folder: Path, config: Config, *, limits: Sequence[DisplayBox] = ()) -> Look:
-    """Look for overlays and write what people want to see and correct.
+def detect_video(
+    video: Path,
+    folder: Path,
+    config: Config,
+    *,
+    limits: Sequence[DisplayBox] = (),
+    tell: Callable[[float], None] = lambda share: None,
+) -> Look:
+    """Look for overlays and write what people want to see and correct; ``tell`` is told how far it is, 0..1.
 
     Raises:
         InputError: The video is unreadable or has no frames.
@@ -66,16 +74,18 @@ def detect_video(video: Path, folder: Path, config: Config, *, limits: Sequence[
     info = media.probe(video)
     config, sha256 = pinned_weights(config, used=True, spool=None)
     detector = detector_of(config.detect, info, sha256=sha256, spool=None)
+    looking = Looking(info, tell, check=lambda: None, again=True)
     sheet, pts = SheetMaker(video.name, info), list[int]()
     for frame in media.decode(video, info):
         luma = media.planes(frame)[0]
         detector.add(frame.index, frame.picture, luma)
         sheet.add(frame.index, frame.picture, luma)
         pts.append(frame.pts)
+        looking.surveyed(frame.index)
     count = len(pts)
     if not count:
         raise InputError("the video has no frames", where=str(video), todo="check that it plays")
-    found = findings_of(detector, video, info, check=lambda: None)
+    found = findings_of(detector, video, info, check=looking.again)
     overlay = FoundOverlay(
         patches.grown(found.patches, config.detect.dilation_px), info, source=detector.name, limits=limits
     )

@@ -1,10 +1,10 @@
-"""Following jobs until they end, with progress: a redrawn line on a terminal, one plain line per 30 s elsewhere."""
+"""Following jobs until they end, with progress."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from waterz_spool.errors import (
@@ -16,62 +16,20 @@ from waterz_spool.errors import (
     UsageError,
     VerificationError,
     WaterzError,
-    printable_lines,
 )
 from waterz_spool.launch.local import LocalWorkers
 from waterz_spool.launch.notices import Notices
-from waterz_spool.report.living import Living
-from waterz_spool.report.status import notes_of, one_line, passed_text
+from waterz_spool.launch.progress import POLL_S, Progress
+from waterz_spool.report.progress import Moment, Watch
+from waterz_spool.report.status import notes_of, passed_text
 from waterz_spool.spool import Job, JobState, storage_error
 from waterz_spool.stages.finalize import publish
 
-POLL_S = 0.4
-PLAIN_LINE_S = 30.0
 PUBLISH_S = 2.0
 
 _BY_CODE: dict[int, type[WaterzError]] = {
     error.exit_code: error for error in (UsageError, NoOverlayError, InputError, VerificationError, SetupError)
 }
-
-
-class Progress:
-    """Prints where a job stands, no more often than a reader wants it."""
-
-    def __init__(self, *, terminal: bool) -> None:
-        self._terminal = terminal
-        self._begun = time.monotonic()
-        self._due = self._begun
-        self._width = 0
-
-    def show(self, job: Job, state: JobState) -> None:
-        """Print the state when it is time to."""
-        self.tell(lambda elapsed_s: one_line(job, state, Living.around(job), elapsed_s=elapsed_s))
-
-    def tell(self, text: Callable[[float], str]) -> None:
-        """Print what a function makes of the seconds so far, when it is time to."""
-        now = time.monotonic()
-        if now < self._due:
-            return
-        self._due = now + (POLL_S if self._terminal else PLAIN_LINE_S)
-        line = text(now - self._begun)
-        if self._terminal:
-            sys.stderr.write("\r" + line.ljust(self._width))
-            self._width = len(line)
-        else:
-            sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-
-    def line(self, text: str) -> None:
-        """Print a line that stays."""
-        self.end()
-        sys.stderr.write(printable_lines(text) + "\n")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the redrawn line behind."""
-        if self._terminal and self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
 
 
 def follow(
@@ -95,14 +53,14 @@ def follow(
         TimeoutError: The time is over.
     """
     begun = time.monotonic()
-    last = _LastStep()
+    last, watch = _LastStep(), Watch(job)
     notices = Notices(job, progress.line) if progress else None
     try:
         while True:
             try:
                 state = job.state()
                 if progress:
-                    progress.show(job, state)
+                    progress.tell(partial(_look, watch, state))
                 if state.terminal and (state.published or state.state != "done"):
                     raise_if_failed(job, state)
                     if progress:
@@ -124,6 +82,10 @@ def follow(
     finally:
         if progress:
             progress.end()
+
+
+def _look(watch: Watch, state: JobState, elapsed_s: float) -> Moment:
+    return watch.look(state)
 
 
 def _say_notes(job: Job, state: JobState, progress: Progress) -> None:

@@ -27,11 +27,11 @@ from typing import BinaryIO
 
 from waterz_spool import media
 from waterz_spool.config import Config
-from waterz_spool.errors import InputError, TryAgainError, printable
-from waterz_spool.launch.follow import Progress
+from waterz_spool.errors import InputError, TryAgainError
+from waterz_spool.launch.progress import Progress
 from waterz_spool.launch.submit import Order, exists_already
 from waterz_spool.launch.web import Answer, BrokenError, RangeError, Url, answer_of, shown
-from waterz_spool.report.words import clock
+from waterz_spool.report.progress import Moment
 from waterz_spool.spool import Spool
 from waterz_spool.stages.request import output_path
 
@@ -144,7 +144,7 @@ def as_file(
 
     def tell(done: int, total: int | None) -> None:
         if progress:
-            progress.tell(lambda elapsed_s: _line(name, done, total, elapsed_s))
+            progress.tell(lambda elapsed_s: _moment(name, done, total, elapsed_s))
 
     spool.world.ops.mkdir(spool.layout.fetched)
     rules = FetchRules(max_bytes=int(config.ingest.max_gib * 2**30))
@@ -173,9 +173,20 @@ def _check_output(fetched: Path, template: str, *, overwrite: bool) -> None:
         raise exists_already(output)
 
 
-def _line(name: str, done: int, total: int | None, elapsed_s: float) -> str:
-    size = f" of {total / 2**20:.0f} MiB, {done / max(1, total):.0%}" if total is not None else " MiB"
-    return f"{printable(name)}  {done / 2**20:.0f}{size}  {clock(elapsed_s)}"
+def _moment(name: str, done: int, total: int | None, elapsed_s: float) -> Moment:
+    """Where a download stands, in MiB."""
+    rate = done / elapsed_s if elapsed_s > 1 else None
+    return Moment(
+        name=name,
+        step="fetching",
+        share=done / max(1, total) if total is not None else None,
+        done=round(done / 2**20),
+        total=round(total / 2**20) if total is not None else None,
+        unit="MiB",
+        rate=rate / 2**20 if rate else None,
+        eta_s=(total - done) / rate if rate and total is not None else None,
+        elapsed_s=round(elapsed_s, 1),
+    )
 
 
 class _Kept:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ def verify(
     last_duration: int,
     drop: Collection[int] = (),
     threads: int = 0,
+    tell: Callable[[int], None] = lambda frames: None,
 ) -> list[str]:
     """Compare a result with its source.
 
@@ -42,6 +43,7 @@ def verify(
         last_duration: Duration of the last frame in ``info.time_base``.
         drop: Stream indices of the source that were left out on purpose.
         threads: Decoder threads; 0 is as many as there are cores.
+        tell: Told how many frames were decoded; may raise to stop.
 
     Returns:
         What was checked, in words.
@@ -51,7 +53,7 @@ def verify(
     """
     try:
         got = probe(out, place=place_in_result(info, drop))
-        done = [_check_frames(out, got, info, plan_pts, threads=threads)]
+        done = [_check_frames(out, got, info, plan_pts, threads=threads, tell=tell)]
     except InputError as error:
         raise _failed(out, error.what) from error
     done.append(_check_end(out, got, info, plan_pts[-1] + last_duration))
@@ -62,7 +64,9 @@ def verify(
     return [*done, f"{info.chapters} chapters, tags, dispositions, rotation, aspect, colours and HDR data are equal"]
 
 
-def _check_frames(out: Path, got: VideoInfo, info: VideoInfo, pts: Sequence[int], *, threads: int) -> str:
+def _check_frames(
+    out: Path, got: VideoInfo, info: VideoInfo, pts: Sequence[int], *, threads: int, tell: Callable[[int], None]
+) -> str:
     """Decode all frames and compare their times."""
     here, there = Fraction(*got.time_base), Fraction(*info.time_base)
     count = 0
@@ -75,6 +79,7 @@ def _check_frames(out: Path, got: VideoInfo, info: VideoInfo, pts: Sequence[int]
             raise _failed(out, _late(frame, frame.pts * here, pts[count] * there))
         exact = exact and not wrong
         count += 1
+        tell(count)
     if count != len(pts):
         raise _failed(out, f"it has {count} frames, the source {len(pts)}")
     return f"{count}/{len(pts)} frames decoded, pts {'equal' if exact else f'equal to the tick of {here} s'}"

@@ -232,4 +232,4 @@ def _held(job: Job, task: TaskState, around: Around) -> str:
     who = f"attempt {task.attempt} on {printable(worker_name(owner.host, slurm))}, pid {owner.pid}"
     if not around.living.lives(owner.w):
         return f"held: {who}, which shows no sign of life; others take over when its lease is over"
-    return f"running: {who}, {around.living.fraction(owner.w, job, task):.0%} done"
+    return f"running: {who}, {around.living.done_of(job, task):.0%} done"

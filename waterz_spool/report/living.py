@@ -101,10 +101,16 @@ class Living:
         owner = job.claimant(task.task, task.attempt)
         return owner is not None and self.lives(owner.w)
 
-    def fraction(self, wid: str, job: Job, task: TaskState) -> float:
-        """How much of a task its owner has done, 0..1, as its heartbeat says."""
-        beat = self._beat(wid)
-        return beat.fraction if beat is not None and (beat.job, beat.task) == (job.id, str(task.task)) else 0.0
+    def beat_of(self, job: Job, task: TaskState) -> Beat | None:
+        """The heartbeat of a running task's owner, where it speaks of that task."""
+        owner = job.log.owner(task.task, task.attempt)
+        beat = self._beat(owner.w) if owner is not None else None
+        return beat if beat is not None and (beat.job, beat.task) == (job.id, str(task.task)) else None
+
+    def done_of(self, job: Job, task: TaskState) -> float:
+        """How much of a running task is done, 0..1, as its owner's heartbeat says."""
+        beat = self.beat_of(job, task)
+        return beat.fraction if beat is not None else 0.0
 
     def _beat(self, wid: str) -> Beat | None:
         with contextlib.suppress(OSError, DamagedRecordError):

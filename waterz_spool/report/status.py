@@ -35,7 +35,7 @@ def speed(job: Job, state: JobState, living: Living) -> Speed:
     found = pace(job, state)
     if found is None or not held or state.segments is None:
         return Speed(0.0, None, hosts)
-    begun = sum(living.fraction(owner.w, job, task) for owner, task in zip(owners, held, strict=False))
+    begun = sum(living.done_of(job, task) for task in held if isinstance(task.task, int))
     left = state.segments - state.counts.get("done", 0) - begun
     workers = sum(task.kind == "running" for task in state.tasks)
     return Speed(found.frames / found.segment_s * workers, max(0.0, left) * found.segment_s / workers, hosts)
@@ -98,17 +98,6 @@ def review_page(job: Job, state: JobState) -> Path | None:
     """The contact sheet that a job waits with for somebody to look at; None when it does not."""
     page = job.layout.review_page
     return page if state.state == "paused" and page.exists() else None
-
-
-def one_line(job: Job, state: JobState, living: Living, *, elapsed_s: float) -> str:
-    """Progress of one job for a log or a redrawn line."""
-    found = speed(job, state, living)
-    done, all_ = state.counts.get("done", 0), state.segments
-    head = f"{job.id}  {standing(job, state, living)}"
-    if all_ is None:
-        return f"{head}  {clock(elapsed_s)}"
-    rate = f"  {found.fps:.1f} frames/s  ETA {clock(found.eta_s)}" if found.fps else ""
-    return f"{head}  {done}/{all_} segments{rate}  {clock(elapsed_s)}"
 
 
 JOB_COLUMNS = ("JOB", "STATE", "SEGMENTS", "FPS", "ETA", "SEEN", "WORKERS")

@@ -24,6 +24,10 @@ def _arrived(count: int) -> None:
     """A clip whose frames are all there."""
 
 
+def _untold(share: float) -> None:
+    """A clip whose progress nobody asks for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """Decoded frames of one crop with context on both sides.
@@ -41,6 +45,7 @@ class Clip:
         wait: Returns when the first ``count`` frames and masks are there; raises what stopped their reader. Only a
             restorer with ``streams`` gets a clip whose frames are still being read.
         plate: What the shot looks like around the overlay, for texture; None where there is none to be had.
+        tell: Told how much of the work is done, 0..1, for progress; in any thread.
     """
 
     frames: Frames
@@ -53,6 +58,7 @@ class Clip:
     full_range: bool = False
     wait: Callable[[int], None] = _arrived
     plate: PlaceOfPlate | None = None
+    tell: Callable[[float], None] = _untold
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -183,7 +183,7 @@ class MembraneRestorer:
         """
         out = clip.frames[clip.start : clip.stop].copy()
         groups = MaskGroups(clip.masks)
-        hidden_px = 0
+        hidden_px = done = 0
         for key, frames in groups.runs(clip.start, clip.stop, _FRAMES_AT_ONCE):
             check()
             hidden = groups.hidden(key)
@@ -192,6 +192,8 @@ class MembraneRestorer:
                 membrane = groups.cached("membrane", key, Membrane)
                 for frame, values in zip(frames, fill_frames(membrane, clip, frames), strict=True):
                     out[frame - clip.start][hidden] = round_to(values, out.dtype, clip.bits)
+            done += len(frames)
+            clip.tell(done / (clip.stop - clip.start))
         confidence = Confidence(seen=0.0, weight=0.0, hidden_px=hidden_px) if hidden_px else None
         return Restored(frames=out, confidence=confidence)
 

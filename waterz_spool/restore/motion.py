@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -80,10 +81,11 @@ class Motions:
     Args:
         clip: The clip.
         groups: Its masks.
+        tell: Told how many motions are known.
     """
 
-    def __init__(self, clip: Clip, groups: MaskGroups) -> None:
-        self._clip, self._groups = clip, groups
+    def __init__(self, clip: Clip, groups: MaskGroups, *, tell: Callable[[int], None] = lambda motions: None) -> None:
+        self._clip, self._groups, self._tell = clip, groups, tell
         self._lock = threading.Lock()
         self._known: dict[int, Motion] = {}
         self._pyramids: OrderedDict[int, _Pyramid] = OrderedDict()
@@ -94,6 +96,7 @@ class Motions:
         with self._lock:
             if frame not in self._known:
                 self._known[frame] = _estimate(self._pyramid(frame), self._pyramid(frame + 1))
+                self._tell(len(self._known))
             return self._known[frame]
 
     def _pyramid(self, frame: int) -> _Pyramid:

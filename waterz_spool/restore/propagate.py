@@ -100,7 +100,8 @@ class PropagateRestorer:
             Stop: ``check`` asked for it.
         """
         groups = MaskGroups(clip.masks)
-        sources = Sources(clip, groups, Motions(clip, groups), self._reach)
+        steps = _Steps(clip)
+        sources = Sources(clip, groups, Motions(clip, groups, tell=steps.estimated), self._reach)
         work = _Work(clip, groups, clip.frames[clip.start : clip.stop].copy(), _texture(clip))
         with ThreadPoolExecutor(self._threads) as pool:
             for key, frames in groups.runs(clip.start, clip.stop, _FRAMES_AT_ONCE):
@@ -108,11 +109,29 @@ class PropagateRestorer:
                 if not groups.empty(key):
                     collect = pool.map if self._threads > 1 else map
                     _restore_run(work, key, frames, list(collect(sources.collect, frames)))
+                steps.filled(len(frames))
         return Restored(frames=work.out, confidence=work.tally.confidence())
 
 
 def _texture(clip: Clip) -> Texture | None:
     return Texture(clip.plate, family=clip.family, scale=2.0 ** (clip.bits - 8)) if clip.plate else None
+
+
+class _Steps:
+    """Tells how far a clip is: a motion costs about half of what filling a frame does."""
+
+    def __init__(self, clip: Clip) -> None:
+        self._tell = clip.tell
+        self._all = max(1, len(clip.frames) - 1 + 2 * (clip.stop - clip.start))
+        self._motions = self._frames = 0
+
+    def estimated(self, motions: int) -> None:
+        self._motions = motions
+        self._tell(min(1.0, (self._motions + 2 * self._frames) / self._all))
+
+    def filled(self, frames: int) -> None:
+        self._frames += frames
+        self.estimated(self._motions)
 
 
 def _restore_run(work: _Work, key: int, frames: list[int], seen: list[Seen]) -> None:

@@ -152,6 +152,7 @@ class PropainterRestorer:
                 out[index - clip.start] = clip.frames[index]
                 hidden = clip.masks[index] > 0
                 out[index - clip.start][hidden] = _from_rgb(rgb, clip)[hidden]
+                clip.tell((index - clip.start + 1) / (clip.stop - clip.start))
         return Restored(frames=out, confidence=None)
 
     def _load(self, threads: int) -> Inpainter:

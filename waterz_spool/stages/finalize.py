@@ -46,6 +46,7 @@ def finalize(claim: Claim, check: Callable[[], None]) -> tuple[Path, bytes] | No
         return None  # some outputs were damaged: they are made again, and final with them
     segments = [job.layout.output_file(index, results[index].outs[0].file) for index in range(len(plan.segments))]
     out = claim.output(f".{request.container}")
+    claim.progress(0.0, "joining")
     source = job.source()
     media.join(
         out,
@@ -59,8 +60,19 @@ def finalize(claim: Claim, check: Callable[[], None]) -> tuple[Path, bytes] | No
         drop=request.drop,
     )
     check()
+
+    def verified(frames: int) -> None:
+        check()
+        claim.progress(frames / plan.frame_count, "verifying")
+
     checks = media.verify(
-        out, source=source, info=plan.video, plan_pts=plan.pts, last_duration=plan.last_duration, drop=request.drop
+        out,
+        source=source,
+        info=plan.video,
+        plan_pts=plan.pts,
+        last_duration=plan.last_duration,
+        drop=request.drop,
+        tell=verified,
     )
     check()
     reference = claim.sealed(out)

@@ -75,7 +75,7 @@ def publish_segments(
             for writer in [w for w in writers if w.stop == index + 1]:
                 writer.publish(plates)
                 writers.remove(writer)
-            claim.progress((index + 1) / plan.frame_count)
+            claim.progress((index + 1) / plan.frame_count, "cutting")
 
 
 def _needed(segment: SegmentSpec) -> tuple[int, int]:

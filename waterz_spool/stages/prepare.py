@@ -29,6 +29,7 @@ from waterz_spool.stages.boxes import boxed
 from waterz_spool.stages.candidates import candidates_of, displayed
 from waterz_spool.stages.detectors import detector_of, find
 from waterz_spool.stages.inputs import Engine, publish_segments
+from waterz_spool.stages.looking import Looking
 from waterz_spool.stages.overlays import (
     PICTURES,
     FoundOverlay,
@@ -69,7 +70,14 @@ def prepare(claim: Claim, check: Check) -> bytes:
     if known is None:
         review = job.layout.review_page if request.review else None
         plan = make_plan(
-            request, source, info, mask_path(claim, request), check=check, spool=spool_of(claim), review=review
+            request,
+            source,
+            info,
+            mask_path(claim, request),
+            check=check,
+            spool=spool_of(claim),
+            review=review,
+            tell=lambda share: claim.progress(share, "looking"),
         )
         if review:
             job.pause("review")  # before the plan is there: whoever finds one goes on with it
@@ -129,6 +137,7 @@ def make_plan(
     check: Check = lambda: None,
     spool: Path | None = None,
     review: Path | None = None,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> Plan:
     """Look at the whole video once and decide everything.
 
@@ -140,6 +149,7 @@ def make_plan(
         check: Called between frames; raises to stop.
         spool: Weights inside it are refused.
         review: Page to write with a contact sheet of what was found; None writes none.
+        tell: Told how far the look is, 0..1.
 
     Raises:
         InputError: The video or mask is unreadable, damaged or unsupported, or the container cannot hold its times.
@@ -155,13 +165,14 @@ def make_plan(
     )
     encode = encode_settings(info, request)
     sheet = SheetMaker(request.source_name, info) if review else None
+    looking = Looking(info, tell, check=check, again=not mask)
     seen = survey(
         source,
         info,
         scene_threshold=config.plan.scene_threshold,
         min_scene_frames=config.plan.min_segment_frames,
         samples=[each for each in (detector, sheet) if each is not None],
-        check=lambda index: check(),
+        check=looking.surveyed,
     )
     media.check_times(source, info, encode, seen.pts, drop=request.drop)
     cuts = tuple(sorted({*seen.cuts, *media.long_gaps(seen.pts, info, encode)}))
@@ -169,12 +180,12 @@ def make_plan(
     notes: tuple[str, ...] = ()
     overlay = _given(request, info, mask, seen.pts)
     if _boxes(request):
-        inside = boxed(request, source, info, seen.pts, span=_frame_range(request, info, seen.pts), check=check)
+        inside = boxed(request, source, info, seen.pts, span=_frame_range(request, info, seen.pts), check=looking.again)
         found, notes = Findings(inside.patches), inside.notes
         overlay = FoundOverlay(found.patches, info, source="box")
     elif overlay is None:
         assert detector is not None  # neither boxes nor mask
-        found = find(detector, source, info, seen.pts, request, check=check)
+        found = find(detector, source, info, seen.pts, request, check=looking.again)
         overlay = FoundOverlay(found.patches, info, source=detector.name, limits=request.limits)
     tracks = _tracks_of(overlay, len(seen.pts), found=bool(found.patches))
     if sheet and review:

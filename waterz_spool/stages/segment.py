@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from waterz_spool.stages.plates import read_plate
 log = logging.getLogger(__name__)
 
 Check = Callable[[], None]
+
+RESTORING = 0.85
+"""Share of a segment's time that restoring takes, about; the rest is encoding."""
 
 DECODE_THREADS = 2
 """Per worker; a node runs several workers."""
@@ -63,10 +67,10 @@ class SegmentWork:
         self._engine = restorer.name
         assert self.job.frames is not None and self.job.masks is not None
         paths = self.claim.opened_input(self.job.frames), self.claim.opened_input(self.job.masks)
-        found = []
+        found: list[Confidence | None] = []
         with closing(read_clips(paths, self.job, beside=restorer.streams, plates=self._plates())) as clips:
             for spec, clip in zip(self.job.segment.crops, clips, strict=True):
-                restored = restorer.restore(clip, check=check)
+                restored = restorer.restore(replace(clip, tell=self._telling(len(found))), check=check)
                 masks = clip.masks[clip.start : clip.stop].copy()
                 self._patches.append(_Patch(spec, restored.frames, _inside(masks, spec)))
                 found.append(restored.confidence)
@@ -88,6 +92,11 @@ class SegmentWork:
                 else None
             )
         return placed
+
+    def _telling(self, number: int) -> Callable[[float], None]:
+        """Reports progress within one crop: crops count alike, and encoding comes after them."""
+        part = RESTORING / len(self.job.segment.crops)
+        return lambda share: self.claim.progress(part * (number + share), "restoring")
 
     def encode(self, check: Check) -> tuple[Path, bytes]:
         """Composite what was restored into the source's frames and encode them.
@@ -142,6 +151,7 @@ def _inside(masks: NDArray[np.uint8], spec: CropSpec) -> NDArray[np.uint8]:
 def _encode(claim: Claim, job: SegmentJob, patches: list[_Patch], out: Path, check: Check) -> None:
     segment = job.segment
     form = media.work_format(job.video.pix_fmt)
+    first = RESTORING if patches else 0.0
     frames = media.decode(
         claim.job.source(), job.video, start=segment.start, stop=segment.stop, pts=job.pts, threads=DECODE_THREADS
     )
@@ -150,7 +160,8 @@ def _encode(claim: Claim, job: SegmentJob, patches: list[_Patch], out: Path, che
             check()
             planes = _patched(frame, patches, form) if patches else None
             encoder.write(frame, planes)
-            claim.progress((frame.index + 1 - segment.start) / (segment.stop - segment.start))
+            done = (frame.index + 1 - segment.start) / (segment.stop - segment.start)
+            claim.progress(first + (1.0 - first) * done, "encoding")
 
 
 def _patched(frame: media.Frame, patches: list[_Patch], form: media.WorkFormat) -> Planes:

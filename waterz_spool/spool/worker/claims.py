@@ -223,10 +223,10 @@ class Claim:
             self._asked, self._answer = now, self._holder.asked_to_stop(self.job)
         return self._answer
 
-    def progress(self, fraction: float) -> None:
-        """Report how much is done, 0..1: shown by status, and proof that the worker does not hang."""
+    def progress(self, fraction: float, step: str = "") -> None:
+        """Report how much of which step is done, 0..1: shown by status, and proof that the worker does not hang."""
         job, task, attempt = self.what
-        self._holder.heart.note(job=job, task=str(task), k=attempt, fraction=round(fraction, 4))
+        self._holder.heart.note(job=job, task=str(task), k=attempt, fraction=round(fraction, 4), step=step)
 
     # ---- the outcome
 

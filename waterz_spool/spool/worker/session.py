@@ -314,7 +314,7 @@ class Session:
         self._survey.outdate()
         number = self._executions[what] = self._executions.get(what, 0) + 1
         tag = f"{what.number}.{self.wid}" if number == 1 else f"{what.number}.{self.wid}-{number}"
-        self.heart.note(job=job.id, task=str(what.task), k=what.number, fraction=0.0)
+        self.heart.note(job=job.id, task=str(what.task), k=what.number, fraction=0.0, step="")
         claim = self._working[what] = Claim(self, job, what, tag)
         return claim
 
@@ -377,4 +377,4 @@ class Session:
             self._streak.broken()
             self.trouble.over(proven=True)
         if not self._working:
-            self.heart.note(job="", task="", k=0, fraction=0.0)
+            self.heart.note(job="", task="", k=0, fraction=0.0, step="")
