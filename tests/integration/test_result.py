@@ -42,9 +42,9 @@ def test_what_no_frame_shows_is_called_a_guess(tripod, cli):
     done = cli("--json", "run", tripod, *box_option(), *FAST)
     data = json.loads(done.stdout)
     assert data["guess"] and data["weight"] < 0.3 and data["seconds"] > 0 and data["frames"] == 48
-    assert data["warnings"] == ["warning: nothing behind the overlay was ever visible; the place is a smooth guess"]
+    assert data["warnings"] == ["warning: nothing behind the overlay was ever visible; the place is a guess"]
     done = cli("run", tripod, *box_option(), *FAST, "--engine", "membrane", "-o", "m.mp4")
-    assert "warning: the membrane engine looks at no other frame; the place is a smooth guess" in done.stderr
+    assert "warning: the membrane engine looks at no other frame; the place is a guess" in done.stderr
 
 
 def test_a_place_that_is_a_guess_for_some_time_is_named_with_it(clip, cli, tmp_path):
@@ -58,7 +58,7 @@ def test_a_place_that_is_a_guess_for_some_time_is_named_with_it(clip, cli, tmp_p
     cuts[48:, y : y + h, x : x + w] = (20, 200, 240)
     video = write_video(tmp_path / "half.mp4", cuts)
     done = cli("run", video, *box_option(), *FAST)
-    assert "most of the place is a smooth guess, worst at 00:00:0" in done.stderr or "warning: little" in done.stderr
+    assert "most of the place is a guess, worst at 00:00:0" in done.stderr or "warning: little" in done.stderr
     assert "look at 00:00:0" in done.stderr
 
 

@@ -103,7 +103,7 @@ class Living:
 
     def beat_of(self, job: Job, task: TaskState) -> Beat | None:
         """The heartbeat of a running task's owner, where it speaks of that task."""
-        owner = job.log.owner(task.task, task.attempt)
+        owner = job.claimant(task.task, task.attempt)
         beat = self._beat(owner.w) if owner is not None else None
         return beat if beat is not None and (beat.job, beat.task) == (job.id, str(task.task)) else None
 

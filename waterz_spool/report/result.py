@@ -30,7 +30,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A published result.
 
     ``seen`` is the share of the hidden pixels that some other frame shows, ``weight`` the share of the filling that
-    is taken from there; both None where nothing was hidden or the engine does not tell. ``seconds`` is the time from
+    is taken from there, ``invented`` that of detail that only resembles the surroundings; None where nothing was hidden or the engine does not tell. ``seconds`` is the time from
     the first claim to publication, pauses included. ``guess`` is True where
     the filling is a guess; ``warnings`` say so in words.
     """
@@ -47,6 +47,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     engines: tuple[str, ...]
     seen: float | None
     weight: float | None
+    invented: float | None
     hidden_px: int
     guess: bool
     warnings: tuple[str, ...]
@@ -83,6 +84,7 @@ def result_of(job: Job, state: JobState | None = None) -> Result | None:
         engines=made.engines,
         seen=confidence.seen if confidence else None,
         weight=confidence.weight if confidence else None,
+        invented=confidence.invented if confidence else None,
         hidden_px=confidence.hidden_px if confidence else 0,
         guess=confidence is not None and confidence.weight < LOW_WEIGHT,
         warnings=tuple(_warnings(made, state.segments or 0)),
@@ -97,18 +99,17 @@ def _warnings(made: JobResult, segments: int) -> Iterator[str]:
     if confidence is None:
         return
     if made.engines == ("membrane",):
-        yield "warning: the membrane engine looks at no other frame; the place is a smooth guess"
+        yield "warning: the membrane engine looks at no other frame; the place is a guess"
     elif confidence.weight < LOW_WEIGHT and confidence.seen < _NOTHING:
-        yield "warning: nothing behind the overlay was ever visible; the place is a smooth guess"
+        yield "warning: nothing behind the overlay was ever visible; the place is a guess"
     elif confidence.weight < LOW_WEIGHT:
         yield (
-            f"warning: little behind the overlay was ever visible ({confidence.seen:.0%}); "
-            "most of the place is a smooth guess"
+            f"warning: little behind the overlay was ever visible ({confidence.seen:.0%}); most of the place is a guess"
         )
     elif made.doubt_count:
         worst = made.doubts[0]
         yield (
-            f"warning: in {made.doubt_count} of {count(segments, 'segment')} most of the place is a smooth guess, "
+            f"warning: in {made.doubt_count} of {count(segments, 'segment')} most of the place is a guess, "
             f"worst at {clock(worst.start_s)}-{clock(worst.stop_s)}"
         )
 
@@ -149,10 +150,13 @@ def trust_text(result: Result) -> str:
         if "propainter" in result.engines:
             return "what no other frame shows was invented by the network; how much that is was not measured"
         return "nothing was hidden"
+    invented = result.invented or 0.0
+    smooth = max(0.0, 1 - result.weight - invented)
+    rest = [f"{smooth:.0%} filled in smoothly", *([f"{invented:.0%} invented"] if invented >= 0.005 else [])]
     level = "high" if result.weight >= _SURE else "middle" if result.weight >= LOW_WEIGHT else "low"
     return (
         f"{level} confidence: {result.seen:.0%} of the hidden picture was seen in other frames; "
-        f"{result.weight:.0%} is taken from them, {1 - result.weight:.0%} filled in smoothly"
+        f"{result.weight:.0%} is taken from them, {', '.join(rest)}"
     )
 
 
