@@ -30,9 +30,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A published result.
 
     ``seen`` is the share of the hidden pixels that some other frame shows, ``weight`` the share of the filling that
-    is taken from there, ``invented`` that of detail that only resembles the surroundings; None where nothing was hidden or the engine does not tell. ``seconds`` is the time from
-    the first claim to publication, pauses included. ``guess`` is True where
-    the filling is a guess; ``warnings`` say so in words.
+    is taken from there, ``invented`` that of detail that only resembles the surroundings; None where nothing was
+    hidden or the engine does not tell. ``seconds`` is the time from the first claim to publication, pauses included.
+    ``guess`` is True where the filling is a guess; ``warnings`` say so in words.
     """
 
     job: str
