@@ -29,8 +29,9 @@ from waterz_spool.media.mux import HoldError
 from waterz_spool.media.packets import Recipe, write
 from waterz_spool.media.picking import Ends, Pick, pick
 from waterz_spool.media.probing import place_in_result, probe
+from waterz_spool.media.rising import TimesError
 from waterz_spool.media.settings import encode_settings
-from waterz_spool.media.source import codec_name, open_source, read_packets
+from waterz_spool.media.source import codec_name, open_source, read_packets, repair_command
 from waterz_spool.media.timing import Timing, shared_tick
 from waterz_spool.media.tracks import difference, pairs, tracks
 from waterz_spool.records import EncodeSettings, VideoInfo
@@ -116,7 +117,8 @@ class _Trials:
     def __init__(self, source: Path, info: VideoInfo, drop: Collection[int]) -> None:
         self._source, self._info, self._drop = source, info, drop
         self._stack = ExitStack()
-        self._all_tags: dict[EncodeSettings | str, bool] = {}
+        self._all_tags: dict[str, bool] = {}
+        self._times_fall = False
 
     def __enter__(self) -> Self:
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="waterz-check-")))
@@ -181,6 +183,7 @@ class _Trials:
         except HoldError as error:
             return [error.lost]
         except InputError as error:
+            self._times_fall |= isinstance(error, TimesError)
             return [error.what]
         except (av.FFmpegError, ValueError) as error:
             return [f"a stream of this video ({error})"]
@@ -232,8 +235,8 @@ class _Trials:
             todo.append(" ".join(["leave out what it cannot hold:", *(f"--drop {index}" for index in guilty)]))
         if not fits:
             todo.append("no output in " + ", ".join(f".{name}" for name in _PROPOSED) + " holds everything")
-        if any("do not rise" in word for word in words):
-            todo.append("or repair the file first: ffmpeg -i IN -map 0 -c copy OUT.mkv")
+        if self._times_fall and not fits:
+            todo.insert(0, "repair the file first: " + repair_command(self._source))
         return InputError(
             f".{settings.container} with {settings.codec} video cannot hold " + "; ".join(words),
             where=f"{self._source}, output .{settings.container}",

@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
-from waterz_spool.media.source import expected_packets, has_places, open_source, read_packets
+from waterz_spool.media.source import expected_packets, has_places, open_source, read_packets, repair_command
 from waterz_spool.media.steadiness import Steadiness
 from waterz_spool.records import VideoInfo
 
@@ -248,14 +248,21 @@ def _checked(
         if info.counted_pts:
             pts = index if places is None else next(iter(places[index : index + 1]), None)
         if pts is None or (before is not None and pts <= before):
-            raise InputError(
-                f"frame {index} has no usable time stamp (after {before} comes {pts})",
-                where=str(path),
-                todo="remux it to .mkv or .mp4 with a tool that repairs time stamps, then try again",
-            )
+            raise _unusable_time(path, info, index, before, pts)
         steady.check(picture, index, pts)
         before = pts
         yield Frame(index, pts, picture)
+
+
+def _unusable_time(path: Path, info: VideoInfo, index: int, before: int | None, pts: int | None) -> InputError:
+    """The error for a frame without a time, or with one that does not rise, as in recordings put end to end."""
+    base = Fraction(*info.time_base)
+    times = [f"{float(time * base):.3f} s" for time in (before, pts) if time is not None]
+    return InputError(
+        f"frame {index} has no usable time stamp ({' is followed by '.join(times) or 'none'})",
+        where=str(path),
+        todo="repair the file first: " + repair_command(path),
+    )
 
 
 def _check_pts(frame: Frame, expected: int, path: Path) -> None:

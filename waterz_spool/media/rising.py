@@ -12,6 +12,10 @@ from waterz_spool.errors import InputError
 Ratio = tuple[int, int]
 
 
+class TimesError(InputError):
+    """The times of a stream go back."""
+
+
 class Rising:
     """Moves packets that share a tick of the source's clock apart by ticks of a finer one.
 
@@ -35,7 +39,7 @@ class Rising:
             name: The source's stream in words, for the error.
 
         Raises:
-            InputError: Its decode time lies before that of the packet before, by more than rounding explains.
+            TimesError: Its decode time lies before that of the packet before, by more than rounding explains.
         """
         if packet.dts is None:
             return  # libav derives one
@@ -64,10 +68,10 @@ def _move(packet: Packet[Any], dts: int) -> None:
     packet.pts, packet.dts, packet.duration, packet.time_base = pts, dts, duration, base
 
 
-def _falls(name: str, packet: Packet[Any], before: Fraction) -> InputError:
+def _falls(name: str, packet: Packet[Any], before: Fraction) -> TimesError:
     time_s = float((packet.dts or 0) * packet.time_base)
-    return InputError(
+    return TimesError(
         f"{name}: its times do not rise: the packet at {time_s:.3f} s follows one at {float(before):.3f} s",
         where=name,
-        todo="repair the file first: ffmpeg -i IN -map 0 -c copy OUT.mkv, or mkvmerge -o OUT.mkv IN",
+        todo="give it new times first: ffmpeg -i IN -map 0 -c copy OUT.mkv",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 import stat
 import struct
 from collections.abc import Iterator
@@ -101,6 +102,11 @@ def check_picture(path: Path) -> None:
                 raise refusal
     except (av.FFmpegError, OSError, ValueError) as error:
         raise refusal from error
+
+
+def repair_command(path: Path) -> str:
+    """A command of another program that gives a file new times where they go back, as in recordings put end to end."""
+    return f"ffmpeg -i {shlex.quote(path.name)} -map 0 -c copy fixed.mkv"
 
 
 def is_chapter_track(stream: Any) -> bool:
