@@ -131,6 +131,9 @@ class EncodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = None
     preset: Annotated[str, _opt("encoder preset; empty: the default of this program for the codec")] = ""
     lossless: Annotated[bool, _opt("lossless encoding")] = False
+    drop_dynamic_hdr: Annotated[
+        bool, _opt("go on without the Dolby Vision or HDR10+ metadata of every frame: what remains is HDR10 or HLG")
+    ] = False
     threads: Annotated[
         int,
         _opt("encoder threads; fixed, so that output does not depend on the machine", "threads", ge=1, le=64),

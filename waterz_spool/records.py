@@ -60,6 +60,7 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     content_light: tuple[int, int] | None = None  # MaxCLL, MaxFALL in cd/m2
     chroma_location: str = ""  # of 4:2:0 chroma samples: left, center, topleft, top, ...; empty when nothing says
     called_interlaced: bool = False  # by the container, though no frame says so
+    dynamic_hdr: str = ""  # metadata for every frame that no result keeps: Dolby Vision, HDR10+, ...
     # All values above that libav names by enum are its integers (AVCOL_*); 2 (or 0 for range) is unspecified.
 
 

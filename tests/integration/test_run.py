@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.integration.conftest import BOX, HEIGHT, as_json, box_option, read_bgr, read_yuv, scene_frames, write_video
+from tests.media.test_dynamic_hdr import video as hdr10_plus
 from tests.media.test_films import DEFAULT, Stream
 from tests.media.test_films import write as write_streams
 from waterz_spool import Spool as PythonSpool
@@ -90,6 +91,15 @@ def test_of_several_films_it_is_said_which_one_is_cleaned(cli, tmp_path):
     assert "the video is stream 1 (h264); copied as they are: stream 0 (h264)" in done.stderr
     picture = write_streams(tmp_path / "one.mkv", [Stream("mjpeg", 1), Stream(frames=12, flags=DEFAULT)])
     assert "copied as they are" not in cli("run", picture, "--box", "8,8,24,16", *FAST).stderr
+
+
+def test_dynamic_hdr_goes_only_when_told_and_it_is_said(cli, tmp_path):
+    video = hdr10_plus(tmp_path / "a.hevc")
+    refused = cli("run", video, "--box", "8,8,24,16", "-o", "o.mkv", *FAST, check=False)
+    assert refused.returncode == 4
+    assert "--drop-dynamic-hdr goes on without it" in refused.stderr
+    done = cli("run", video, "--box", "8,8,24,16", "-o", "o.mkv", *FAST, "--drop-dynamic-hdr")
+    assert "left out, as asked: the HDR10+ metadata of every frame" in done.stderr
 
 
 def test_from_and_to_leave_the_rest_alone(clip, video, cli):

@@ -314,3 +314,22 @@ def add_captions(path: Path) -> Path:
         out += b"\0\0\0\1" + unit
     path.write_bytes(out)
     return path
+
+
+def add_hdr10_plus(path: Path, *, start: int = 0) -> Path:
+    """Give the pictures of a raw HEVC stream from ``start`` on (in coding order) HDR10+ metadata (SMPTE ST 2094-40)."""
+    fields = [(1, 2), (400, 27), (0, 1), *[(5000, 17)] * 3, (2000, 17), (0, 4), (100, 10), (0, 1), (0, 1), (0, 1)]
+    bits = "".join(f"{value:0{size}b}" for value, size in fields)
+    body = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    payload = b"\xb5\x00\x3c\x00\x01\x04\x01" + body
+    message = b"\x4e\x01\x04" + bytes([len(payload)]) + payload + b"\x80"
+    for low in (0, 1, 2, 3):
+        message = message.replace(bytes([0, 0, low]), bytes([0, 0, 3, low]))
+    out, count = bytearray(), 0
+    for unit in path.read_bytes().replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]:
+        if (unit[0] >> 1) & 63 < 32:
+            out += b"\0\0\0\1" + message if count >= start else b""
+            count += 1
+        out += b"\0\0\0\1" + unit
+    path.write_bytes(out)
+    return path

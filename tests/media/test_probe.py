@@ -190,16 +190,6 @@ def test_what_is_no_usable_video_gets_a_clear_error(name: str, tmp_path: Path) -
     assert "\n" not in what
 
 
-@pytest.mark.parametrize(("kind", "name"), [("DOVI_METADATA", "Dolby Vision"), ("DYNAMIC_HDR_PLUS", r"HDR10\+")])
-def test_hdr_metadata_of_every_frame_is_refused(
-    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = make.video(tmp_path / "a.mp4", frames=1)
-    monkeypatch.setattr("waterz_spool.media.probing.side_data", lambda _, wanted: b"" if wanted == kind else None)
-    with pytest.raises(InputError, match=name):
-        media.probe(path)
-
-
 def test_a_stream_without_announced_length_is_what_can_be_decoded(tmp_path: Path) -> None:
     whole = make.video(tmp_path / "a.ts", frames=60)
     path = make.truncate(tmp_path / "b.ts", whole, 0.6)

@@ -58,6 +58,12 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--encoder-opt", "encoder_options", multiple=True, metavar="K=V", help="Further encoder option."),
     click.option("--lossless", is_flag=True, default=None, help="Encode without loss."),
     click.option(
+        "--drop-dynamic-hdr",
+        is_flag=True,
+        default=None,
+        help="Go on without Dolby Vision or HDR10+ metadata: the result is plain HDR10 or HLG.",
+    ),
+    click.option(
         "--on-dead",
         type=click.Choice(["fail", "passthrough"]),
         help="A segment that cannot be restored fails the job [default], or stays as it is in the source: exit code 7.",
@@ -98,6 +104,7 @@ def _config(settings: Settings, given: dict[str, Any]) -> Config:
                 "preset": given["preset"],
                 "codec": given["codec"],
                 "lossless": given["lossless"],
+                "drop_dynamic_hdr": given["drop_dynamic_hdr"],
                 "options": options or None,
             },
         }

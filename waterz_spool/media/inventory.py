@@ -138,6 +138,7 @@ def _video_differences(source: Inventory, result: Inventory) -> list[str]:
         ("colour range", *_range_pair(a, b)),
         *_colour_checks(a, b),
         ("chroma location", a.chroma_location, a.chroma_location and _location(b)),
+        ("dynamic HDR metadata", "", b.dynamic_hdr),
         ("mastering display", _display(a), _display(b)),
         ("content light level", a.content_light, b.content_light),
     ]

@@ -16,20 +16,19 @@ from waterz_spool.media.combing import is_combed
 from waterz_spool.media.intact import check_intact
 from waterz_spool.media.pixels import planes, work_format
 from waterz_spool.media.source import (
-    DYNAMIC_HDR,
     MAX_PIXELS,
     chroma_location,
     codec_name,
     content_light,
     counted_rate,
     display_matrix,
+    dynamic_hdr,
     films,
     is_chapter_track,
     is_picture,
     mastering_display,
     open_source,
     read_pictures,
-    side_data,
     video_streams,
 )
 from waterz_spool.media.steadiness import colours, interlaced
@@ -109,13 +108,6 @@ def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -
             todo="convert it first, by a decoder that keeps it: "
             f"ffmpeg -c:v libvpx{'-vp9' if codec_name(stream) == 'vp9' else ''} -i IN -map 0 -c copy -c:v ffv1 OUT.mkv",
         )
-    for kind, name in DYNAMIC_HDR.items():
-        if side_data(frame, kind) is not None:
-            raise InputError(
-                f"the video carries {name} metadata for every frame, which cannot be kept",
-                where=str(path),
-                todo="remove it first (plain HDR10 with mastering display and content light level is kept)",
-            )
 
 
 def _refuse_negative(frame: av.VideoFrame, path: Path) -> None:
@@ -163,6 +155,7 @@ def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame, 
         display_matrix=display_matrix(frame),
         mastering_display=mastering_display(frame),
         content_light=content_light(frame),
+        dynamic_hdr=dynamic_hdr(frame),
         called_interlaced=_called_interlaced(stream),
         chroma_location=chroma_location(container, stream) if (work.shift_x, work.shift_y) == (1, 1) else "",
     )

@@ -236,6 +236,12 @@ def content_light(frame: av.VideoFrame) -> tuple[int, int] | None:
     return int(cll), int(fall)
 
 
+def dynamic_hdr(frame: av.VideoFrame) -> str:
+    """Kinds of HDR metadata that every frame carries anew, in words; "" when there are none."""
+    kinds = {entry.type.name for entry in frame.side_data}
+    return " and ".join(dict.fromkeys(name for kind, name in DYNAMIC_HDR.items() if kind in kinds))
+
+
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """The nine integers of the display matrix."""
     data = side_data(frame, "DISPLAYMATRIX")

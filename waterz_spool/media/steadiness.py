@@ -17,7 +17,14 @@ import av
 from waterz_spool.errors import InputError
 from waterz_spool.media.combing import is_combed
 from waterz_spool.media.pixels import planes
-from waterz_spool.media.source import DYNAMIC_HDR, content_light, display_matrix, mastering_display, side_data
+from waterz_spool.media.source import (
+    DYNAMIC_HDR,
+    content_light,
+    display_matrix,
+    dynamic_hdr,
+    mastering_display,
+    side_data,
+)
 from waterz_spool.records import VideoInfo
 
 _IDENTITY = (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
@@ -90,9 +97,8 @@ class Steadiness:
             was, now = self._first[name], read(picture)
             if now != was and (now is not None or picture.key_frame):
                 raise self._changed(index, pts, name, was, now)
-        for kind, name in DYNAMIC_HDR.items():
-            if side_data(picture, kind) is not None:
-                raise self._changed(index, pts, "dynamic HDR metadata", None, name)
+        if not self._info.dynamic_hdr and (now := dynamic_hdr(picture)):
+            raise self._changed(index, pts, "dynamic HDR metadata", None, now)
 
     def _changed(self, index: int, pts: int, name: str, was: Any, now: Any) -> InputError:
         seconds = float((pts - (self._start)) * Fraction(*self._info.time_base))

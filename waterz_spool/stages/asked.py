@@ -14,6 +14,7 @@ from waterz_spool.stages.overlays import PICTURES, boxes_overlay, picture_overla
 from waterz_spool.stages.request import JobRequest
 
 _MOV_FIRST, _MKV_FIRST = ("mp4", "mov", "mkv"), ("mkv", "mp4", "mov")
+_UNSPECIFIED = 2  # AVCOL_TRC_UNSPECIFIED
 
 
 def encode_settings(info: VideoInfo, request: JobRequest) -> EncodeSettings:
@@ -24,6 +25,7 @@ def encode_settings(info: VideoInfo, request: JobRequest) -> EncodeSettings:
         InputError: The encoder or container cannot hold this video.
         SetupError: The encoder is absent.
     """
+    _check_dynamic_hdr(info, drop=request.config.encode.drop_dynamic_hdr)
     return _settings(info, request.config.encode, request.container)
 
 
@@ -54,6 +56,27 @@ def output_extension(video: Path, config: Config, drop: Collection[int]) -> str:
         with suppress(InputError):  # that container has no name for the codec
             return media.fitting_container(video, info, _settings(info, config.encode, name), names, drop=drop)
     return names[0]
+
+
+def _check_dynamic_hdr(info: VideoInfo, *, drop: bool) -> None:
+    """Refuse metadata of every frame that no encoder here writes, unless it may go and leaves a picture to be seen."""
+    if not info.dynamic_hdr:
+        return
+    kept = {16: "HDR10", 18: "HLG"}.get(info.color_trc, "the standard picture")
+    alone = info.color_trc == _UNSPECIFIED  # Dolby Vision profile 5: colours of its own
+    if alone or not drop:
+        raise InputError(
+            f"the video carries {info.dynamic_hdr} metadata for every frame, which cannot be kept",
+            where=f"{info.codec} {info.pix_fmt}",
+            todo="convert it to HDR10, HLG or SDR first: without it, its colours cannot be shown"
+            if alone
+            else f"--drop-dynamic-hdr goes on without it; {kept} remains",
+        )
+
+
+def dropped_hdr(info: VideoInfo) -> tuple[str, ...]:
+    """What is left out of the result, in words."""
+    return (f"left out, as asked: the {info.dynamic_hdr} metadata of every frame",) if info.dynamic_hdr else ()
 
 
 def check_request(request: JobRequest, video: Path, mask: Path | None) -> None:

@@ -24,7 +24,7 @@ from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.records import OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Stop
 from waterz_spool.spool import Claim
-from waterz_spool.stages.asked import encode_settings
+from waterz_spool.stages.asked import dropped_hdr, encode_settings
 from waterz_spool.stages.boxes import boxed
 from waterz_spool.stages.candidates import candidates_of, displayed
 from waterz_spool.stages.detectors import detector_of, find
@@ -210,7 +210,7 @@ def make_plan(
         ),
         overlay_source=overlay.source,
         patches=found.patches,
-        notes=(*_which_film(info, request.drop), *notes),
+        notes=(*_which_film(info, request.drop), *dropped_hdr(info), *notes),
     )
 
 
