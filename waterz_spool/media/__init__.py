@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from waterz_spool.media.pixels import Plane, Planes, WorkFormat, planes, to_frame, work_format
     from waterz_spool.media.probing import probe
     from waterz_spool.media.settings import encode_settings
-    from waterz_spool.media.stills import frame_times, stills
+    from waterz_spool.media.single import frame_times, stills
     from waterz_spool.media.timing import long_gaps
     from waterz_spool.media.verifying import verify
 
@@ -36,7 +36,7 @@ _HOME = {
     "container_of": "container",
     "decode": "decoding",
     "encode_settings": "settings",
-    "frame_times": "stills",
+    "frame_times": "single",
     "fitting_container": "check",
     "is_container": "container",
     "join": "joining",
@@ -46,7 +46,7 @@ _HOME = {
     "not_a_video": "kinds",
     "planes": "pixels",
     "probe": "probing",
-    "stills": "stills",
+    "stills": "single",
     "to_frame": "pixels",
     "verify": "verifying",
     "work_format": "pixels",
