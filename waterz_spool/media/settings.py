@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import av
 
 from waterz_spool.errors import InputError, UsageError
-from waterz_spool.media.container import check_codec
+from waterz_spool.media.container import FORMATS, check_codec
 from waterz_spool.media.crops import ffv1_slices
 from waterz_spool.media.encoders import ENCODERS, Encoder, Options, check_words, encoder_name
 from waterz_spool.media.pixels import WorkFormat, work_format
@@ -84,23 +84,33 @@ def encode_settings(
     if info.chroma_location:
         chosen["chroma_sample_location"] = info.chroma_location
     _override(chosen, encoder, options or {})
-    _check_container(container, encoder, info, work)
+    _check_container(container, encoder, info, work, asked=codec is not None)
     settings = EncodeSettings(codec=name, pix_fmt=pix_fmt, options=chosen, container=container)
     if given:
         check_words(settings, info, given)
     return settings
 
 
-def _check_container(container: str, encoder: Encoder, info: VideoInfo, work: WorkFormat) -> None:
-    """Refuse a container that has no name for the codec, with the encoders whose codec it has."""
+def _check_container(container: str, encoder: Encoder, info: VideoInfo, work: WorkFormat, *, asked: bool) -> None:
+    """Refuse a container that has no name for the codec, with the encoders whose codec it has.
+
+    FFV1 that nobody asked for goes into Matroska alone: elsewhere few players know it.
+    """
+    family = ENCODERS.get(_FAMILY.get(info.codec, ("",))[0])
+    last_resort = encoder is ENCODERS["ffv1"] != family and not asked
+    if last_resort and container in FORMATS and container != "mkv":
+        pictures = f"{info.pix_fmt} pictures of {info.width}x{info.height}"
+        raise InputError(
+            f".{container} cannot hold {pictures} in a codec that players know",
+            where=f"{info.codec} {info.pix_fmt}",
+            todo="give an output in .mkv: there it is FFV1, without loss",
+        )
     try:
         check_codec(container, encoder.codec, info)
     except InputError as error:
-        family = ENCODERS.get(_FAMILY.get(info.codec, ("",))[0])
         others = [name for name in ENCODERS if _known_to(container, name, info, work)]
         todo = error.todo + (f"; or add --codec {' or '.join(others)}" if others else "")
-        needed = f", which these {info.pix_fmt} pictures need" if encoder is ENCODERS["ffv1"] != family else ""
-        raise InputError(error.what + needed, where=error.where, todo=todo) from error
+        raise InputError(error.what, where=error.where, todo=todo) from error
 
 
 def _known_to(container: str, name: str, info: VideoInfo, work: WorkFormat) -> bool:
