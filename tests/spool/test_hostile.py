@@ -129,7 +129,7 @@ def test_an_outcome_of_an_unknown_kind_makes_no_name(scene: Scene, kind: str) ->
     (job.layout.log / "00000.1").write_bytes(encode(Token(v=1, w=WID, n=WID, host="h", pid=1, boot="b")))
     (job.layout.log / "00000.1.end").write_bytes(encode(EndRecord(kind=kind, w=WID, n="n")))
     before = sorted(scene.folder.rglob("*"))
-    with pytest.raises(DamagedRecordError, match="unknown kind"):
+    with pytest.raises(DamagedRecordError, match="Invalid enum value"):
         job.snapshot(repair=True)
     assert sorted(scene.folder.rglob("*")) == before
 

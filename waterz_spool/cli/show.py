@@ -8,7 +8,7 @@ import click
 
 from waterz_spool.cli.context import Settings, private_spool, shared_options
 from waterz_spool.errors import UsageError
-from waterz_spool.spool import Job, Spool
+from waterz_spool.spool import Job, Spool, Task
 
 if TYPE_CHECKING:
     from waterz_spool.report.explain import Around
@@ -20,11 +20,14 @@ def find_jobs(settings: Settings, name: str | None) -> list[Job]:
     return spool.jobs() if name in (None, "all") else [spool.job(str(name))]
 
 
-def split_task(name: str) -> tuple[str, int | str | None]:
+def split_task(name: str) -> tuple[str, Task | None]:
     """``last/52`` as job name and task; the task is a segment index, ``prep``, ``final`` or None."""
     job, _, task = name.partition("/")
-    if task in ("", "prep", "final"):
-        return job, task or None
+    match task:
+        case "":
+            return job, None
+        case "prep" | "final":
+            return job, task
     if not (task.isascii() and task.isdigit()):
         raise UsageError("a task is a segment number, prep or final", where=name, todo="for example last/52")
     return job, int(task)

@@ -11,7 +11,7 @@ from waterz_spool.errors import printable
 from waterz_spool.report.living import Alive, Living, standing, worker_name
 from waterz_spool.report.status import notes_of, passed_text, review_page, speed
 from waterz_spool.report.words import are, clock, count, task_name
-from waterz_spool.spool import Job, JobState, TaskState
+from waterz_spool.spool import Job, JobState, Task, TaskState
 
 _SAMPLE = 50
 _SHOWN = 5
@@ -61,7 +61,7 @@ def _look_first(job: Job, state: JobState) -> list[str]:
     return [f"waits until somebody has looked at {page}"] if page else []
 
 
-def _reason(task: int | str, attempt: int, kind: str, why: str) -> str:
+def _reason(task: Task, attempt: int, kind: str, why: str) -> str:
     return f"{task_name(task)} attempt {attempt} {kind}: {printable(why.replace(chr(10), ';'))}"
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from waterz_spool.errors import printable
-from waterz_spool.spool import Job, label
+from waterz_spool.spool import Job, Task, label
 
 _CAP_BYTES = 4 << 20
 
 
-def merged(job: Job, task: int | str | None = None) -> list[str]:
+def merged(job: Job, task: Task | None = None) -> list[str]:
     """All lines that workers wrote about a job or one of its tasks, each with the task it belongs to.
 
     Lines begin with their worker's own time; machines' clocks may differ, so the order between machines is a hint.

@@ -6,7 +6,6 @@ import pytest
 
 from waterz_spool.spool.log.formats import Budget
 from waterz_spool.spool.log.states import (
-    OPEN,
     Allowance,
     TaskLog,
     allow,
@@ -30,20 +29,20 @@ def ended(*kinds: str) -> TaskLog:
 @pytest.mark.parametrize(
     ("log", "kind"),
     [
-        (log_of("0"), OPEN),
+        (log_of("0"), "open"),
         (log_of("0", "1"), "running"),
         (log_of("0", "1", "1.end", "1.done"), "done"),
         (log_of("0", "1", "1.end"), "unclear"),
         (log_of("0", "1", "1.end", "1.lost", "2"), "running"),
         (log_of("0", "2"), "running"),  # a torn listing
         (log_of("0", "1.done"), "done"),
-        (log_of("0", "1", "1.end", "1.done", "1.void"), OPEN),
-        (ended("failed", "failed"), OPEN),
+        (log_of("0", "1", "1.end", "1.done", "1.void"), "open"),
+        (ended("failed", "failed"), "open"),
         (ended("failed", "failed", "failed"), "dead"),
         (ended("dead"), "dead"),
-        (ended(*["released"] * 50), OPEN),
-        (ended("failed", *["released"] * 9, "failed", "lost", "lost"), OPEN),
-        (ended(*["lost"] * 5), OPEN),
+        (ended(*["released"] * 50), "open"),
+        (ended("failed", *["released"] * 9, "failed", "lost", "lost"), "open"),
+        (ended(*["lost"] * 5), "open"),
         (ended(*["lost"] * 6), "dead"),
         (ended("failed", "failed", "done"), "done"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -292,13 +292,13 @@ class Job:
         self.control.append("cancel", why)
         return self.decide("cancelled", why=why).kind == "cancelled"
 
-    def committed(self) -> str:
+    def committed(self) -> Literal["", "publish", "cancelled"]:
         """How the job ends: "publish", "cancelled", or "" while undecided."""
         view = self.log.scan()
         record = self.log.commit() if view.committed else None
         return record.kind if record else ""
 
-    def decide(self, kind: str, *, attempt: int = 0, why: str = "") -> CommitRecord:
+    def decide(self, kind: Literal["publish", "cancelled"], *, attempt: int = 0, why: str = "") -> CommitRecord:
         """Compete for the one end of the job; what is returned holds for ever."""
         return self.log.put_commit(CommitRecord(kind=kind, n=self.world.tokens(), attempt=attempt, why=why))
 

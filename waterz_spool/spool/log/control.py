@@ -14,7 +14,7 @@ from pathlib import Path
 
 from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.log.formats import Budget, ControlRecord, GrantRecord, decode, encode
-from waterz_spool.spool.log.layout import CONTROL_RECORD, grant_name
+from waterz_spool.spool.log.layout import CONTROL_RECORD, Verb, grant_name
 from waterz_spool.spool.log.states import ControlView, parse_control
 
 _TRIES = 100
@@ -38,7 +38,7 @@ class ControlFolder:
                 view.verbs[number] = decode(data, ControlRecord, self.folder / name).verb
         return view
 
-    def append(self, verb: str, why: str = "") -> None:
+    def append(self, verb: Verb, why: str = "") -> None:
         """Add a record after all that exist.
 
         Raises:

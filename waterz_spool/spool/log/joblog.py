@@ -30,6 +30,7 @@ from waterz_spool.spool.log.layout import (
     PREP,
     PUBLISHED_NAME,
     JobLayout,
+    Outcome,
     Task,
     claim_name,
     end_name,
@@ -170,7 +171,7 @@ class JobLog:
         self._follow(task, lambda: self._become_marker(temp, task, attempt, record.kind))
         return True
 
-    def link_end(self, written: Path, data: bytes, task: Task, attempt: int, kind: str) -> bool:
+    def link_end(self, written: Path, data: bytes, task: Task, attempt: int, kind: Outcome) -> bool:
         """As `put_end`, with an outcome that was written before: works where no byte can be written any more."""
         won = link_if_absent(self.world.ops, written, self.layout.log / end_name(task, attempt), data)
         if won:
@@ -192,7 +193,7 @@ class JobLog:
         hit("after_marker", label(task))
         settle_folder(self.world.ops, self.layout.log)
 
-    def _become_marker(self, written: Path, task: Task, attempt: int, kind: str) -> None:
+    def _become_marker(self, written: Path, task: Task, attempt: int, kind: Outcome) -> None:
         """Add the marker by a rename of the outcome's temporary name, which saves a call.
 
         RACE: whoever repairs may have added it meanwhile. Then both names are the same file, as the outcome was
@@ -207,7 +208,7 @@ class JobLog:
         with contextlib.suppress(OSError):
             self.world.ops.unlink(temp)
 
-    def mark(self, task: Task, attempt: int, kind: str) -> None:
+    def mark(self, task: Task, attempt: int, kind: Outcome) -> None:
         """Add the readable marker of an outcome; derived, so a failure is left to the next one who looks."""
         with contextlib.suppress(OSError):
             self.world.ops.link(

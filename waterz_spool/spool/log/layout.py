@@ -30,14 +30,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final, Literal, get_args
 
 from waterz_spool.errors import UsageError
 
-Task = int | str  # 17, "prep", "final"
+Stage = Literal["prep", "segment", "final"]
+Task = int | Literal["prep", "final"]  # 17, "prep", "final"
+Outcome = Literal["done", "failed", "lost", "released", "dead"]  # of an attempt
+Verb = Literal["pause", "resume", "cancel"]
 
-PREP = "prep"
-FINAL = "final"
-SEGMENT = "segment"
+PREP: Final = "prep"
+FINAL: Final = "final"
+SEGMENT: Final = "segment"
 
 JOB_ID = re.compile(r"[a-z0-9-]{1,64}")
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -47,8 +51,8 @@ _VERDICT = re.compile(r"doctor\.([1-9][0-9]{0,8})\.json")
 PLAN_NAME = "plan.0"
 COMMIT_NAME = "commit.end"
 PUBLISHED_NAME = "published.0"
-KINDS = ("done", "failed", "lost", "released", "dead")
-VERBS = ("pause", "resume", "cancel")
+KINDS: tuple[Outcome, ...] = get_args(Outcome)
+VERBS: tuple[Verb, ...] = get_args(Verb)
 HOST_VERBS = ("quarantine", "resume")
 CONTROL_RECORD = "{}.ctl"  # the n-th thing asked; what it is stands in it and in the marker beside it
 MAX_SEGMENTS = 100_000
@@ -61,12 +65,13 @@ def label(task: Task) -> str:
 
 def task_of(text: str) -> Task | None:
     """The task a label spells, or None when it spells none."""
-    if text in (PREP, FINAL):
-        return text
+    match text:
+        case "prep" | "final":
+            return text
     return int(text) if len(text) == 5 and text.isascii() and text.isdigit() else None
 
 
-def stage_of(task: Task) -> str:
+def stage_of(task: Task) -> Stage:
     """The stage that works on a task: ``prep``, ``segment`` or ``final``."""
     return task if isinstance(task, str) else SEGMENT
 
@@ -86,7 +91,7 @@ def end_name(task: Task, attempt: int) -> str:
     return f"{label(task)}.{attempt}.end"
 
 
-def marker_name(task: Task, attempt: int, kind: str) -> str:
+def marker_name(task: Task, attempt: int, kind: Outcome | Literal["void"]) -> str:
     """The readable marker of an outcome, or the ``void`` record of a done attempt."""
     return f"{label(task)}.{attempt}.{kind}"
 

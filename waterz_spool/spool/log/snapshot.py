@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
 from waterz_spool.spool.log.control import ControlFolder
 from waterz_spool.spool.log.formats import Budget, EndRecord
 from waterz_spool.spool.log.joblog import JobLog
-from waterz_spool.spool.log.layout import FINAL, PREP, Task, label
-from waterz_spool.spool.log.states import OPEN, Allowance, TaskLog, TaskState, allow, spent_at, task_kind
+from waterz_spool.spool.log.layout import FINAL, PREP, Outcome, Task, label
+from waterz_spool.spool.log.states import (
+    Allowance,
+    Course,
+    Standing,
+    TaskLog,
+    TaskState,
+    allow,
+    spent_at,
+    task_kind,
+)
 
 REASONS_MAX = 20
+
+State = Literal["preparing", "running", "finalizing", "done", "failed", "cancelled", "paused"]
+"""Of a job."""
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -21,7 +34,7 @@ class Reason(msgspec.Struct, frozen=True):
 
     task: Task
     attempt: int
-    kind: str
+    kind: Outcome
     why: str
     rc: int
     host: str
@@ -30,20 +43,20 @@ class Reason(msgspec.Struct, frozen=True):
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a job stands.
 
-    ``state`` is preparing, running, finalizing, done, failed, cancelled or paused. ``counts`` counts the segments by
+    ``counts`` counts the segments by
     kind (waiting, ready, running, done, dead). ``commit`` is "publish", "cancelled" or "" while undecided; a job that
     is done but not ``published`` needs `Job.publish` to be run, by anyone. ``passed`` are the segments that are done
     with the source's own pixels, because their budget was spent and the job lets them pass.
     """
 
     id: str
-    state: str
+    state: State
     segments: int | None
     counts: dict[str, int]
     tasks: tuple[TaskState, ...]  # prep, all segments, final
     reasons: tuple[Reason, ...] = ()
     paused: bool = False
-    commit: str = ""
+    commit: Literal["", "publish", "cancelled"] = ""
     published: bool = False
     passed: tuple[int, ...] = ()
 
@@ -69,19 +82,19 @@ class Snapshot:
         plan = log.plan() if self.view.planned else None
         self.segments = None if plan is None else plan.segments
         self.commit = log.commit() if self.view.committed else None
-        self._kinds: dict[Task, str] = {}
+        self._kinds: dict[Task, Course] = {}
 
-    def kind(self, task: Task) -> str:
+    def kind(self, task: Task) -> Course:
         """Open, running, done, dead or unclear."""
         held = self._kinds.get(task)
         if held is None:
             held = self._kinds[task] = self._kind(task)
         return held
 
-    def _kind(self, task: Task) -> str:
+    def _kind(self, task: Task) -> Course:
         log = self.view.tasks.get(task)
         if log is None:
-            return OPEN
+            return "open"
         return task_kind(log, self._allowance(task), lambda attempts: self._hosts(task, attempts))
 
     def _allowance(self, task: Task) -> Allowance:
@@ -134,7 +147,7 @@ class Snapshot:
             yield from self._next(index)
 
     def _next(self, task: Task) -> Iterator[tuple[Task, int]]:
-        if self.kind(task) == OPEN:
+        if self.kind(task) == "open":
             yield task, self.task(task).top + 1
 
     def running(self) -> Iterator[tuple[Task, int]]:
@@ -156,7 +169,7 @@ class Snapshot:
         """Whether there is a dead letter."""
         return bool(self.dead())
 
-    def state(self) -> str:
+    def state(self) -> State:
         """The job-level state; see `JobState`."""
         if self.commit is not None:
             return "cancelled" if self.commit.kind == "cancelled" else "done"
@@ -188,18 +201,19 @@ class Snapshot:
         return list(self.indexes) if self.segments is not None else sorted(self.view.ready)
 
     def _task_state(self, task: Task) -> TaskState:
-        log = self.view.tasks.get(task)
-        kind = self.kind(task)
-        if kind == "unclear":
-            kind = "running"
-        if kind == OPEN:
-            kind = "ready" if self._startable(task) else "waiting"
+        log, kind = self.view.tasks.get(task), self._standing(task)
         if log is None:
             return TaskState(task, kind)
         attempt = log.done or log.top
         return TaskState(
             task, kind, attempt, log.count("failed") + log.count("dead"), len(log.lost()), log.count("released")
         )
+
+    def _standing(self, task: Task) -> Standing:
+        kind = self.kind(task)
+        if kind == "open":
+            return "ready" if self._startable(task) else "waiting"
+        return "running" if kind == "unclear" else kind
 
     def _startable(self, task: Task) -> bool:
         if task == FINAL:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import msgspec
 
@@ -18,12 +19,18 @@ from waterz_spool.spool.log.layout import (
     PLAN_NAME,
     PUBLISHED_NAME,
     VERBS,
+    Outcome,
     Task,
+    Verb,
     label,
     task_of,
 )
 
-OPEN = "open"  # of a task alone: nobody has the next attempt
+Standing = Literal["waiting", "ready", "running", "done", "dead"]
+"""Of a task: its inputs are not there, it can be claimed, somebody has it, it is done, its budget is spent."""
+
+Course = Literal["open", "running", "done", "dead", "unclear"]
+"""Of a task by its attempts alone; open: nobody has the next one, unclear: an outcome could not be read yet."""
 
 
 class TaskLog:
@@ -35,7 +42,7 @@ class TaskLog:
         self.top = 0  # highest attempt seen
         self.names = 0  # names in the listing
         self.ended: set[int] = set()
-        self.kinds: dict[int, str] = {}  # outcome by attempt, as far as a marker or a read told
+        self.kinds: dict[int, Outcome] = {}  # outcome by attempt, as far as a marker or a read told
         self.voids: set[int] = set()
 
     @property
@@ -54,7 +61,7 @@ class TaskLog:
         """Attempts whose owner was lost, or whose output was."""
         return [k for k, kind in self.kinds.items() if kind == "lost" or (kind == "done" and k in self.voids)]
 
-    def count(self, kind: str) -> int:
+    def count(self, kind: Outcome) -> int:
         """Attempts that ended so."""
         return sum(1 for held in self.kinds.values() if held == kind)
 
@@ -101,7 +108,7 @@ class ControlView:
 
     last: int = 0
     names: int = 0  # in the listing
-    verbs: dict[int, str] = field(default_factory=dict)  # by number, as far as a marker or a read told
+    verbs: dict[int, Verb] = field(default_factory=dict)  # by number, as far as a marker or a read told
     grants: list[int] = field(default_factory=list)
 
     def unknown(self) -> list[int]:
@@ -189,7 +196,7 @@ def parse_control(names: Iterable[str]) -> ControlView:
         elif first.isascii() and first.isdigit() and len(first) <= 9 and second in (*VERBS, "ctl"):
             view.last = max(view.last, int(first))
             view.names += 1
-            if second != "ctl":
+            if second in VERBS:
                 view.verbs[int(first)] = second
     return view
 
@@ -197,12 +204,12 @@ def parse_control(names: Iterable[str]) -> ControlView:
 class TaskState(msgspec.Struct, frozen=True):
     """Where one task stands.
 
-    ``kind`` is waiting (its inputs are not there), ready, running, done or dead; ``attempt`` the one that runs or
-    counted last, 0 before the first; then how many attempts failed, were lost, were handed back.
+    ``attempt`` is the one that runs or counted last, 0 before the first; then how many attempts failed, were lost, were
+    handed back.
     """
 
     task: Task
-    kind: str
+    kind: Standing
     attempt: int = 0
     failed: int = 0
     lost: int = 0
@@ -224,7 +231,7 @@ class Allowance(msgspec.Struct, frozen=True):
 Hosts = Callable[[list[int]], int]
 
 
-def task_kind(log: TaskLog, allowance: Allowance, hosts: Hosts) -> str:
+def task_kind(log: TaskLog, allowance: Allowance, hosts: Hosts) -> Course:
     """Open, running, done, dead, or unclear: the budget is a pure function of the records.
 
     Args:
@@ -244,7 +251,7 @@ def task_kind(log: TaskLog, allowance: Allowance, hosts: Hosts) -> str:
     spent = spent_at(log, allowance, hosts)
     if spent and allowance.passes:
         spent = spent_at(log.part(spent + 1, log.top), allowance, hosts)
-    return "dead" if spent else OPEN
+    return "dead" if spent else "open"
 
 
 def spent_at(log: TaskLog, allowance: Allowance, hosts: Hosts) -> int:

@@ -20,7 +20,7 @@ from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.job.attempt import Attempt
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord, SpoolSettings, VoidRecord, encode
-from waterz_spool.spool.log.layout import FINAL, PREP, Task, check_file_name, claim_name, end_name, label
+from waterz_spool.spool.log.layout import FINAL, PREP, Outcome, Task, check_file_name, claim_name, end_name, label
 from waterz_spool.spool.worker.heartbeat import Heart
 
 _ASK_S = 10.0
@@ -277,7 +277,7 @@ class Claim:
 
     def _end(
         self,
-        kind: str,
+        kind: Outcome,
         *,
         why: str = "",
         rc: int = 0,

@@ -12,7 +12,7 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from waterz_spool.spool.disk.atomic import UndecidedError, link_if_absent, settle_folder
 from waterz_spool.spool.disk.failpoints import hit
@@ -22,12 +22,12 @@ from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.job.attempt import Attempt
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.formats import FORMAT_VERSION, EndRecord, Token, encode
-from waterz_spool.spool.log.layout import Task, claim_name, label
+from waterz_spool.spool.log.layout import Outcome, Task, claim_name, label
 from waterz_spool.spool.root import Spool
 from waterz_spool.spool.worker.trouble import Trouble
 
 _TRIES = 20
-PREWRITTEN = {
+PREWRITTEN: dict[str, tuple[Outcome, str]] = {
     "released": ("released", "handed back"),
     "nospace": ("released", "no space left"),
     "failed": ("failed", "failed, and the reason could not be written"),
@@ -40,7 +40,6 @@ class Written:
 
     path: Path
     data: bytes
-    kind: str = ""
 
 
 class TokenSet:
@@ -106,7 +105,7 @@ class TokenSet:
     def _outcome(self, name: str) -> Written:
         kind, why = PREWRITTEN[name]
         record = EndRecord(kind=kind, w=self._me.wid, n=self._world.tokens(), host=self._me.host, why=why)
-        return Written(Path(), encode(record), kind)
+        return Written(Path(), encode(record))
 
     def _write(self, first: str, last: str, what: Written) -> Written:
         """Write under the first free number: a half-written file, or one whose creation was answered twice, stays."""
@@ -116,7 +115,7 @@ class TokenSet:
                 self._ops.write_new(path, what.data)
             except FileExistsError:
                 continue
-            return Written(path, what.data, what.kind)
+            return Written(path, what.data)
         raise FileExistsError(errno.EEXIST, "no free name for a token", str(self._folder / first))
 
 
@@ -125,7 +124,7 @@ class Ended(NamedTuple):
 
     what: Attempt
     job: Job
-    kind: str
+    kind: Outcome | Literal[""]
 
 
 class Ledger:
@@ -178,7 +177,7 @@ class Ledger:
 
     def _record(self, what: Attempt) -> Ended | None:
         job, record = self.pending[what]
-        kind = record.kind
+        kind: Outcome | Literal[""] = record.kind
         try:
             won = job.log.put_end(what.task, what.number, record)
         except OSError as error:
@@ -190,16 +189,16 @@ class Ledger:
         del self.pending[what]
         return Ended(what, job, kind if won else "")
 
-    def _fall_back(self, job: Job, what: Attempt, kind: str, error: OSError) -> str:
+    def _fall_back(self, job: Job, what: Attempt, kind: Outcome, error: OSError) -> Outcome | Literal[""]:
         """Where nothing can be written, link an outcome written before; its kind when the attempt has ended."""
         full = error.errno in NO_SPACE
-        name = {"released": "released", "done": "nospace" if full else "", "failed": "failed" if full else ""}
-        written = self._tokens_in(job).outcome(name.get(kind, ""))
-        if written is None:
-            return ""
-        with contextlib.suppress(OSError):
-            job.log.link_end(written.path, written.data, what.task, what.number, written.kind)
-            return written.kind
+        names = {"released": "released", "done": "nospace" if full else "", "failed": "failed" if full else ""}
+        name = names.get(kind, "")
+        written = self._tokens_in(job).outcome(name)
+        if written is not None:
+            with contextlib.suppress(OSError):
+                job.log.link_end(written.path, written.data, what.task, what.number, PREWRITTEN[name][0])
+                return PREWRITTEN[name][0]
         return ""
 
     def _is_gone(self, job: Job, error: OSError) -> bool:
