@@ -2,7 +2,7 @@
 
 What is modelled, in the words of the code: two segments and final, two workers, two attempts of each task;
 `TokenSet.claim`, the output in two steps, `Ledger._record` (now, or later by `_settle`), `Claim.failed` and
-`released`, `Recovery.revoke_stale`, `Session._adopt`, `Claim.checked_results` with `put_void`, `Job.cancel` and
+`released`, `Recovery.revoke_stale`, `Session._adopt`, `FinalClaim.checked_results` with `put_void`, `Job.cancel` and
 `JobLog.put_commit` competing for ``commit.end``, `Publisher.publish`. At every point a worker may die and come back as
 a new one (whoever died is nobody: so deaths are not bounded); a listing may be old or torn (every set of records that
 exist); a link may be done or not done while its answer is lost and its name reads as absent; a live worker may be
@@ -263,7 +263,7 @@ def _clobbered(state: State, rules: Rules, task: str) -> State:
 
 
 def _check(state: State, rules: Rules, me: str, act: str, pending: str) -> Iterator[Step]:
-    """`Claim.checked_results`: compare every segment's output with its record, as far as a listing shows them."""
+    """`FinalClaim.checked_results`: compare every segment's output with its record, as far as a listing shows them."""
     seen = [
         [(task, k, mark) for k, mark in zip(rules.attempts, log, strict=True) if mark in EVER_DONE]
         for task, log in zip("ab", state, strict=False)

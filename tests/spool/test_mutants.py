@@ -13,7 +13,7 @@ from spoolscene import Scene
 from spoolsim import SimOps
 from test_simulation import SpoolMachine
 
-from waterz_spool.spool import Claim, FileOps, Session
+from waterz_spool.spool import Claim, FileOps, FinalClaim, Session
 from waterz_spool.spool.log.joblog import JobLog
 from waterz_spool.spool.log.snapshot import Snapshot
 from waterz_spool.spool.worker.recovery import Recovery
@@ -69,7 +69,7 @@ MUTANTS = {
     "claim stolen without outcome": [(Snapshot, "claimable", claims_without_outcome)],
     "no revocation": [(Recovery, "revoke_stale", lambda self, snapshots, wait_s: False)],
     "final before all are done": [(Snapshot, "complete", done_by_marker)],
-    "damage not noticed": [(Claim, "_unsound", lambda self, index, end: "")],
+    "damage not noticed": [(FinalClaim, "_unsound", lambda self, index, end: "")],
     "cancel not decided": [(JobLog, "put_commit", lambda self, record: record)],
     "outcome forgotten": [(Session, "_settle", lambda self: None)],
 }

@@ -15,7 +15,7 @@ import msgspec
 from waterz_spool.errors import printable
 from waterz_spool.report.living import Living, standing
 from waterz_spool.report.words import clock
-from waterz_spool.spool import FINAL, PREP, Job, JobState
+from waterz_spool.spool import FINAL, PREP, Job, JobState, Task
 
 _WINDOW_S = 60.0
 _LEAST_S = 2.0  # of restoring before its speed is believed
@@ -122,7 +122,7 @@ class Watch:
         if word not in ("preparing", "running", "finalizing"):
             return word, None
         tasks = {task.task: task for task in state.tasks}
-        at = FINAL if word == "finalizing" else PREP
+        at: Task = FINAL if word == "finalizing" else PREP
         begun = any(task.kind in ("running", "done") for task in state.tasks[1:-1])
         if at == FINAL or not begun:
             task = tasks.get(at)

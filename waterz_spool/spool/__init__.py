@@ -28,6 +28,7 @@ from waterz_spool.spool.log.states import TaskState
 from waterz_spool.spool.root import Spool
 from waterz_spool.spool.worker.claims import Claim
 from waterz_spool.spool.worker.owners import Owners
+from waterz_spool.spool.worker.roles import FinalClaim, PrepClaim, SegmentClaim
 from waterz_spool.spool.worker.session import Session
 from waterz_spool.spool.worker.trouble import storage_error
 
@@ -45,13 +46,16 @@ __all__ = [
     "DamagedRecordError",
     "EndRecord",
     "FileOps",
+    "FinalClaim",
     "Job",
     "JobFile",
     "JobLayout",
     "JobState",
     "Owners",
+    "PrepClaim",
     "PublishedRecord",
     "Reason",
+    "SegmentClaim",
     "Session",
     "SourceRef",
     "Spool",

@@ -15,7 +15,7 @@ import msgspec
 
 from waterz_spool import media
 from waterz_spool.errors import TryAgainError
-from waterz_spool.spool import Claim, Job
+from waterz_spool.spool import FinalClaim, Job
 from waterz_spool.stages.payloads import plan_of
 from waterz_spool.stages.request import decode_request
 from waterz_spool.stages.telling import job_result
@@ -23,7 +23,7 @@ from waterz_spool.stages.telling import job_result
 log = logging.getLogger(__name__)
 
 
-def finalize(claim: Claim, check: Callable[[], None]) -> tuple[Path, bytes] | None:
+def finalize(claim: FinalClaim, check: Callable[[], None]) -> tuple[Path, bytes] | None:
     """Work on a claimed final task until the verified result lies in the job.
 
     Args:

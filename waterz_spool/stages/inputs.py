@@ -16,7 +16,7 @@ from waterz_spool import media
 from waterz_spool.detect.masks import Mask
 from waterz_spool.records import Box, FileRef, Plan, Plates, SegmentJob, SegmentSpec
 from waterz_spool.restore.composite import crop_planes
-from waterz_spool.spool import Claim
+from waterz_spool.spool import PrepClaim
 from waterz_spool.stages.overlays import Overlay
 from waterz_spool.stages.plates import PlateMaker
 
@@ -41,7 +41,7 @@ class Engine:
 
 
 def publish_segments(
-    claim: Claim, plan: Plan, overlay: Overlay, *, engine: Engine, check: Callable[[], None] = lambda: None
+    claim: PrepClaim, plan: Plan, overlay: Overlay, *, engine: Engine, check: Callable[[], None] = lambda: None
 ) -> None:
     """Write and publish every segment that is not published yet.
 
@@ -84,7 +84,7 @@ def _needed(segment: SegmentSpec) -> tuple[int, int]:
 
 
 def _frames(
-    claim: Claim, plan: Plan, overlay: Overlay, waiting: list[SegmentSpec], *, first: int
+    claim: PrepClaim, plan: Plan, overlay: Overlay, waiting: list[SegmentSpec], *, first: int
 ) -> Iterator[tuple[int, Planes, Mask]]:
     start = min(first, *(_needed(segment)[0] for segment in waiting))
     stop = max(_needed(segment)[1] for segment in waiting)
@@ -109,7 +109,7 @@ def _cut(planes: Planes, box: Box, form: media.WorkFormat) -> Planes:
 class _Writer:
     """Writes the crops and masks of one segment; publishes it when the last frame is in."""
 
-    def __init__(self, claim: Claim, plan: Plan, segment: SegmentSpec, engine: Engine) -> None:
+    def __init__(self, claim: PrepClaim, plan: Plan, segment: SegmentSpec, engine: Engine) -> None:
         self.stop = _needed(segment)[1]
         self._claim, self._plan, self._segment, self._engine = claim, plan, segment, engine
         form = media.work_format(plan.video.pix_fmt)
@@ -150,7 +150,7 @@ class _Writer:
 
 
 def _publish(
-    claim: Claim,
+    claim: PrepClaim,
     plan: Plan,
     segment: SegmentSpec,
     engine: Engine,

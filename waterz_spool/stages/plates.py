@@ -24,7 +24,7 @@ from waterz_spool.records import Box, Plan, Plates, SegmentSpec
 from waterz_spool.restore.composite import crop_planes, to_full_chroma
 from waterz_spool.restore.texture.detail import share_of
 from waterz_spool.restore.texture.plate import FRAMES, Plate, plate_of
-from waterz_spool.spool import Claim
+from waterz_spool.spool import PrepClaim
 from waterz_spool.stages.clips import Planes, colour_planes
 
 MARGIN_PX = 160
@@ -114,7 +114,7 @@ class PlateMaker:
         """The plate of each of a segment's crops and where it lies; None where there is none."""
         return [self._made.get(key) for key in self._keys(segment)]
 
-    def write(self, claim: Claim, segment: SegmentSpec) -> Plates | None:
+    def write(self, claim: PrepClaim, segment: SegmentSpec) -> Plates | None:
         """Write the plates of a segment beside its crops, and forget those that no later segment needs."""
         made = self.plates(segment)
         for key in self._keys(segment):

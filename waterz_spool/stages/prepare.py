@@ -23,7 +23,7 @@ from waterz_spool.errors import NoOverlayError, UsageError
 from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.records import OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Stop
-from waterz_spool.spool import Claim
+from waterz_spool.spool import PrepClaim
 from waterz_spool.stages.asked import dropped_hdr, encode_settings
 from waterz_spool.stages.boxes import boxed
 from waterz_spool.stages.candidates import candidates_of, displayed
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 Check = Callable[[], None]
 
 
-def prepare(claim: Claim, check: Check) -> bytes:
+def prepare(claim: PrepClaim, check: Check) -> bytes:
     """Work on a claimed prepare task until all segments are published.
 
     Args:
@@ -118,12 +118,12 @@ def _engine(request: JobRequest) -> Engine:
     return Engine("propagate", {}, texture)
 
 
-def mask_path(claim: Claim, request: JobRequest) -> Path | None:
+def mask_path(claim: PrepClaim, request: JobRequest) -> Path | None:
     """The pinned mask of the job, if the user gave one."""
     return claim.job.attachment(request.mask) if request.mask else None
 
 
-def spool_of(claim: Claim) -> Path:
+def spool_of(claim: PrepClaim) -> Path:
     """The spool's folder: nothing in it is loaded as code."""
     return claim.job.path.parents[1]
 

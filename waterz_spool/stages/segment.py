@@ -20,7 +20,7 @@ from waterz_spool.records import Confidence, CropSpec, SegmentJob, SegmentResult
 from waterz_spool.restore import Restorer
 from waterz_spool.restore.composite import composite
 from waterz_spool.restore.texture.plate import PlaceOfPlate
-from waterz_spool.spool import Claim
+from waterz_spool.spool import Claim, SegmentClaim
 from waterz_spool.stages.clips import Planes, colour_planes, read_clips
 from waterz_spool.stages.payloads import segment_job_of
 from waterz_spool.stages.plates import read_plate
@@ -43,7 +43,7 @@ class SegmentWork:
         claim: The claim of the segment.
     """
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: SegmentClaim) -> None:
         self._begun = time.monotonic()
         self.claim = claim
         self.job = segment_job_of(claim.payload(), f"{claim.job.id}/{claim.task}")

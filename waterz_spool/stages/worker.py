@@ -21,7 +21,7 @@ from waterz_spool import restore
 from waterz_spool.errors import WaterzError
 from waterz_spool.report.words import task_name
 from waterz_spool.restore import Restorer, Stop
-from waterz_spool.spool import Claim, Session
+from waterz_spool.spool import Claim, FinalClaim, PrepClaim, SegmentClaim, Session
 from waterz_spool.stages.failing import Failing
 from waterz_spool.stages.tasklog import task_log
 
@@ -147,22 +147,23 @@ class Worker:
         what, job_id = task_name(claim.task), claim.job.id
         log.info("attempt %d of %s of job %s by %s", claim.attempt, what, job_id, self.session.title)
         check = self._check(claim)
-        if claim.task == "prep":
-            from waterz_spool.stages.prepare import prepare
+        match claim:
+            case PrepClaim():
+                from waterz_spool.stages.prepare import prepare
 
-            claim.done([], prepare(claim, check))
-            self.finished += 1
-        elif claim.task == "final":
-            from waterz_spool.stages.finalize import finalize
-
-            if made := finalize(claim, check):
-                claim.done([made[0]], made[1])
+                claim.done([], prepare(claim, check))
                 self.finished += 1
-                self._publish_pending()
-        else:
-            self._segment(claim)
+            case SegmentClaim():
+                self._segment(claim)
+            case FinalClaim():
+                from waterz_spool.stages.finalize import finalize
 
-    def _segment(self, claim: Claim) -> None:
+                if made := finalize(claim, check):
+                    claim.done([made[0]], made[1])
+                    self.finished += 1
+                    self._publish_pending()
+
+    def _segment(self, claim: SegmentClaim) -> None:
         from waterz_spool.stages.segment import SegmentWork
 
         work = SegmentWork(claim)

@@ -53,7 +53,7 @@ def test_kind_of_a_task(log: TaskLog, kind: str) -> None:
 
 def test_three_hosts_that_lost_it_are_enough() -> None:
     assert task_kind(ended("lost", "lost", "lost"), USUAL, lambda attempts: 3) == "dead"
-    assert task_kind(ended("lost", "lost", "lost"), USUAL, lambda attempts: 2) == OPEN
+    assert task_kind(ended("lost", "lost", "lost"), USUAL, lambda attempts: 2) == "open"
 
 
 def test_a_void_counts_as_lost() -> None:
@@ -65,7 +65,7 @@ def test_grants_raise_the_budget_of_whom_they_name() -> None:
     grants = [("00000", Budget()), (None, Budget())]
     assert allow(Budget(), "00000", grants).budget == Budget(failed=9, lost_hosts=9, lost=18)
     assert allow(Budget(), "final", grants).budget == Budget(failed=6, lost_hosts=6, lost=12)
-    assert task_kind(ended("dead"), allow(Budget(), "00000", grants), lambda attempts: 1) == OPEN
+    assert task_kind(ended("dead"), allow(Budget(), "00000", grants), lambda attempts: 1) == "open"
 
 
 def test_backoff_counts_what_hurt() -> None:

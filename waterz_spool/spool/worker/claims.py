@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,13 +12,12 @@ from waterz_spool.errors import UsageError
 from waterz_spool.records import FileRef
 from waterz_spool.spool.disk.atomic import RECORD_CAP_BYTES
 from waterz_spool.spool.disk.failpoints import hit
-from waterz_spool.spool.disk.fileops import NO_FILE
 from waterz_spool.spool.disk.machine import Identity
 from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.job.attempt import Attempt
 from waterz_spool.spool.job.jobs import Job
-from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord, SpoolSettings, VoidRecord, encode
-from waterz_spool.spool.log.layout import FINAL, PREP, Outcome, Task, check_file_name, claim_name, end_name, label
+from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord, SpoolSettings, encode
+from waterz_spool.spool.log.layout import Outcome, Task, check_file_name, label
 from waterz_spool.spool.worker.heartbeat import Heart
 
 _ASK_S = 10.0
@@ -49,6 +46,8 @@ class Holder(Protocol):
 
 class Claim:
     """One attempt. End it by `done`, `failed` or `released`; a worker that dies leaves that to others.
+
+    What only prepare, a segment or final can do is with the claims of these roles.
 
     Attributes:
         job: The job.
@@ -82,88 +81,6 @@ class Claim:
         """Its number, counted from 1."""
         return self.what.number
 
-    # ---- inputs
-
-    def payload(self) -> bytes:
-        """The segment's job as prepare published it.
-
-        Raises:
-            UsageError: This is no segment.
-            OSError: It is not visible here yet.
-        """
-        if not isinstance(self.task, int):
-            raise UsageError(f"{self.task} has no payload", where=self.job.id)
-        data = self.job.segment(self.task)
-        if data is None:
-            raise FileNotFoundError(errno.ENOENT, "ready but not visible yet", str(self.job.path))
-        return data
-
-    def results(self) -> dict[int, EndRecord]:
-        """For final: the outcome that counts of every segment, whose files may or may not be sound.
-
-        Raises:
-            OSError: Some are not visible here yet.
-            DamagedRecordError: One is the outcome of something else.
-        """
-        snapshot = self.job.snapshot()
-        ends = {index: self.job.log.end(index, snapshot.task(index).done) for index in snapshot.indexes}
-        missing = [index for index, end in ends.items() if end is None or end.kind != "done"]
-        if missing or not ends:
-            raise FileNotFoundError(errno.ENOENT, f"segments {missing[:5]} not visible yet", str(self.job.path))
-        found = {index: end for index, end in ends.items() if end is not None}
-        for index, end in found.items():
-            if (end.task, end.k) != (label(index), snapshot.task(index).done):
-                raise DamagedRecordError(f"outcome of segment {index} is that of {end.task}.{end.k}", where=self.job.id)
-        return found
-
-    def checked_results(self) -> dict[int, EndRecord] | None:
-        """As `results`, with every file read and compared with its recorded size and sha256.
-
-        Returns:
-            None when some were gone or damaged: these are recorded as void and will be made again, this claim has
-            ended, and another attempt of final follows.
-        """
-        results = self.results()
-        bad = {index: why for index, end in results.items() if (why := self._unsound(index, end))}
-        if not bad:
-            return results
-        for index, why in bad.items():
-            record = VoidRecord(w=self._holder.me.wid, n=self._holder.world.tokens(), why=why)
-            self.job.log.put_void(index, results[index].k, record)
-        self.released(f"void: {len(bad)} segments, first {label(min(bad))}: {bad[min(bad)]}")
-        return None
-
-    def _unsound(self, index: int, end: EndRecord) -> str:
-        """Why an output does not hold what its outcome says, or "". An I/O error says nothing and is raised."""
-        if self._forged(index, end.k):
-            return "its outcome was recorded by another user than its claim"
-        for ref in end.outs:
-            path = self.job.layout.output_file(index, ref.file)
-            try:
-                if self.job.log.world.ops.digest(path) != (ref.bytes, ref.sha256):
-                    return f"{ref.file} is damaged"
-            except FileNotFoundError:
-                if path.name in self.job.log.world.ops.listdir(path.parent):
-                    raise  # there, but not visible yet
-                return f"{ref.file} is gone"
-            except OSError as error:
-                if error.errno not in NO_FILE:
-                    raise
-                return f"{ref.file} is no file"
-        return ""
-
-    def _forged(self, index: int, attempt: int) -> bool:
-        """Whether somebody recorded a segment as done that another user holds; the server shows both as it likes."""
-        log = self.job.log
-        by = log.world.ops.look(log.layout.log / end_name(index, attempt)).uid
-        return by != os.geteuid() and by != log.world.ops.look(log.layout.log / claim_name(index, attempt)).uid
-
-    def passing(self) -> bool:
-        """For a segment: whether to let the source's pixels through, as its budget is spent and its job says so."""
-        if self.attempt == 1 or self.job.file.on_dead != "passthrough":
-            return False
-        return self.job.snapshot().passing(self.task, self.attempt)
-
     # ---- outputs
 
     def output(self, suffix: str, *, stem: str | None = None) -> Path:
@@ -184,27 +101,10 @@ class Claim:
             raise DamagedRecordError("not a folder", where=str(folder))
         return folder / check_file_name(f"{stem}.{self.tag}{suffix}")
 
-    def segment_input(self, index: int, stem: str, suffix: str) -> Path:
-        """For prep: a path for an input of a segment, ``segments/00017/frames.<tag>.mkv``; its folder is made."""
-        self.job.log.world.ops.mkdir(self.job.layout.segment(index))
-        return self.job.layout.segment_file(index, f"{stem}.{self.tag}{suffix}")
-
     def sealed(self, path: Path) -> FileRef:
         """Make a complete file durable and describe it, for a record to name."""
         size, sha256 = self.job.log.world.ops.seal(path)
         return FileRef(file=check_file_name(path.name), bytes=size, sha256=sha256)
-
-    def opened_input(self, ref: FileRef) -> Path:
-        """For a segment: the path of an input that its payload names, content checked.
-
-        Raises:
-            DamagedRecordError: It is not what its record says.
-        """
-        assert isinstance(self.task, int)
-        path = self.job.layout.segment_file(self.task, ref.file)
-        if self.job.log.world.ops.digest(path) != (ref.bytes, ref.sha256):
-            raise DamagedRecordError("a segment's input is damaged", where=str(path))
-        return path
 
     # ---- while working
 
@@ -241,25 +141,17 @@ class Claim:
             outs: Complete files, at paths that `output` gave.
             info: JSON for whoever reads the outcome, at most 12 kB.
             peak_mib: Peak memory, for status.
-            passed: The output holds the source's own pixels, see `passing`.
+            passed: The output of a segment holds the source's own pixels, see `SegmentClaim.passing`.
 
         Returns:
             False when the attempt is not ours any more (or cannot be recorded now; the session tries again). Then
             nothing must be concluded from it, and the files must be left alone: the record may be there.
-
-        Raises:
-            JobFailedError: prep ends without a plan or with segments that it did not publish.
         """
-        if self.task == PREP:
-            self.job.check_prepared()
         refs = tuple(self.sealed(self._own(path)) for path in outs)
         if outs:
             self.job.log.world.ops.sync_folder(self.job.layout.outputs(self.task))
         hit("after_output", label(self.task))
-        won = self._end("done", outs=refs, info=info, peak_mib=peak_mib, passed=passed)
-        if won and self.task == FINAL:
-            self._holder.commit(self.job, self.attempt)
-        return won
+        return self._end("done", outs=refs, info=info, peak_mib=peak_mib, passed=passed)
 
     def failed(self, why: str, *, rc: int = 1, retry: bool = True) -> bool:
         """Record a failure; costs one of the task's failures.

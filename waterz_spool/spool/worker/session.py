@@ -30,6 +30,7 @@ from waterz_spool.spool.worker.ledger import Ended, Ledger
 from waterz_spool.spool.worker.owners import Owners
 from waterz_spool.spool.worker.presence import Presence
 from waterz_spool.spool.worker.recovery import Recovery
+from waterz_spool.spool.worker.roles import claim_of
 from waterz_spool.spool.worker.survey import Survey
 from waterz_spool.spool.worker.trouble import Trouble
 
@@ -315,7 +316,7 @@ class Session:
         number = self._executions[what] = self._executions.get(what, 0) + 1
         tag = f"{what.number}.{self.wid}" if number == 1 else f"{what.number}.{self.wid}-{number}"
         self.heart.note(job=job.id, task=str(what.task), k=what.number, fraction=0.0, step="")
-        claim = self._working[what] = Claim(self, job, what, tag)
+        claim = self._working[what] = claim_of(self, job, what, tag)
         return claim
 
     # ---- for claims
