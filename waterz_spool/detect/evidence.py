@@ -18,6 +18,7 @@ AGREEMENT = 0.85  # share of frames that project on the median gradient with hal
 MAX_DEVIATION = 0.6  # median deviation from the median gradient, as a share of it
 BLANK = 0.5  # of the usual steepness of the picture: a frame with less is black, white or faded and tells nothing
 OUTLIERS = 16  # of so many values at one pixel the highest and the lowest are left out: a flash, a flying bird
+STEADY_VARIANCE = 4.0  # squared grey levels: coding and noise
 MOST_DRIFT_PX = 4000  # pixels that are looked at for a drift
 
 
@@ -85,5 +86,6 @@ def drift_px(luma: Sequence[Image], where: NDArray[np.bool_]) -> float:
     radius = max(1.0, float(np.quantile(np.hypot(right, below), 0.8)))
     zoom, turn = (across * right + down * below) / radius, (down * right - across * below) / radius
     known = np.stack([across, down, zoom, turn, np.ones_like(across), usual - usual.mean()], axis=1)
-    moves = np.linalg.lstsq(known, (usual - values).T, rcond=None)[0]
+    sure = 1 / np.sqrt(np.var(values, axis=0) + STEADY_VARIANCE)  # what the background changes says little
+    moves = np.linalg.lstsq(known * sure[:, None], ((usual - values) * sure).T, rcond=None)[0]
     return float(np.median(np.hypot(moves[0], moves[1]) + np.abs(moves[2]) + np.abs(moves[3])))

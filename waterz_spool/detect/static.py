@@ -33,6 +33,7 @@ LOOK_RATE = 25.0  # frames per second from which on what moves is told from what
 MIN_EDGE_PX = 60
 MAX_AREA = 0.12  # of the frame
 MIN_ACTIVITY = 3.0  # temporal standard deviation of the surroundings, grey levels
+INNER_SHARE = 0.35  # of an overlay's edges at least lie on it, the others just outside
 MAX_INNER_ACTIVITY = 0.85  # of the surroundings'; measured: overlays at most 0.70, structures of the scene from 0.93
 SLOW_SHARE = 0.6  # of the short windows in which the scene's edges persist: the camera hardly moves
 SLOW_INNER_ACTIVITY = 0.45  # then; measured: opaque overlays at most 0.40, soft scenes that creep from 0.51
@@ -220,7 +221,7 @@ def _candidates(luma: Sequence[Image], evidence: Evidence, share: Image) -> tupl
             continue
         area, own = filled(part), part & evidence.persistent
         around = _activity_around(area, joined, evidence.activity)
-        inner = float(np.median(evidence.activity[own]))
+        inner = float(np.quantile(evidence.activity[own], INNER_SHARE))
         doubts = {
             _STATIC: around / MIN_ACTIVITY,
             _STATIC if slow else "it changes as much as its surroundings": (
