@@ -81,17 +81,25 @@ def test_a_container_that_does_not_know_the_codec_offers_those_it_does() -> None
     assert media.encode_settings(info_with(), container="webm", codec="libvpx-vp9").container == "webm"
 
 
-AV1 = """
+ENCODE = """
 import sys
 from pathlib import Path
-from tests.media.roundtrip import roundtrip
-roundtrip(Path(sys.argv[1]), Path(sys.argv[2]), "mkv", codec="libsvtav1", preset="10")
+from tests.media.roundtrip import encode
+from waterz_spool.media.probing import probe
+from waterz_spool.records import EncodeSettings
+source = Path(sys.argv[1])
+settings = EncodeSettings(codec=sys.argv[3], pix_fmt="yuv420p", options={}, container="mkv")
+encode(Path(sys.argv[2]), source, probe(source), settings, start=0, stop=3, pts=(0, 512, 1024))
 """
 
 
-def test_encoders_do_not_write_to_the_terminal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["libsvtav1", "libvpx-vp9", "libx264"])
+def test_encoders_do_not_write_to_the_terminal(codec: str, tmp_path: Path) -> None:
     source = make.video(tmp_path / "a.mp4", frames=3)
     done = subprocess.run(
-        [sys.executable, "-c", AV1, str(source), str(tmp_path / "work")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", ENCODE, str(source), str(tmp_path / "out"), codec],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout + done.stderr == ""

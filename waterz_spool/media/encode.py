@@ -15,6 +15,7 @@ import av
 
 from waterz_spool.errors import SetupError, UsageError
 from waterz_spool.media.decoding import Frame
+from waterz_spool.media.encoders import hush
 from waterz_spool.media.fresh import Finished, FreshFile
 from waterz_spool.media.pixels import Plane, is_layout, tag_colours, to_frame, work_format, write_planes
 from waterz_spool.records import EncodeSettings, Ratio, VideoInfo
@@ -68,6 +69,7 @@ class SegmentEncoder(Finished):
         self._intra = settings.codec in _FORMATS
         self._packets = 0
         check_encoder_options(settings.options)
+        hush()
         self._file = FreshFile(path)
         self._container = self._file.container(format=_FORMATS.get(settings.codec, "matroska"))
         self._container.flags |= av.container.Flags.bitexact.value

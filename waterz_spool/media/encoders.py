@@ -22,8 +22,6 @@ from waterz_spool.records import EncodeSettings, VideoInfo
 
 Options = dict[str, str]
 
-os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 writes its settings to the terminal otherwise
-
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
@@ -121,6 +119,11 @@ def _known(name: str, mode: Literal["r", "w"]) -> bool:
     return True
 
 
+def hush() -> None:
+    """Let encoders be silent that write their settings to the terminal: SVT-AV1 then tells errors alone."""
+    os.environ.setdefault("SVT_LOG", "1")
+
+
 def encoder_name(asked: str) -> str:
     """The encoder's own name for what the user called it.
 
@@ -197,6 +200,7 @@ def _check_ends(codec: str, encoder: Encoder, name: str, value: str) -> None:
 
 def _open(context: Any, settings: EncodeSettings, info: VideoInfo) -> tuple[list[str], str]:
     """Open the encoder: what it says, and the error that it ends with, or ""."""
+    hush()
     before = libav_log.get_level()
     libav_log.set_level(libav_log.WARNING)
     try:
