@@ -20,7 +20,7 @@ _MOST_ODD = 100  # pairs of packets of one stream
 _GAP_S = Fraction(1, 500)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Pick:
     """A packet with the stream and the times that it had in the source: writing it changes them."""
 
@@ -31,7 +31,6 @@ class Pick:
     pts: int | None
     dts: int | None
     duration: int
-    time_base: Fraction
 
     @property
     def index(self) -> int:
@@ -40,7 +39,7 @@ class Pick:
 
     def fresh(self) -> Packet[Any]:
         """The packet as it was read; whoever writes it gives it another stream."""
-        self.packet.stream, self.packet.time_base = self.stream, self.time_base
+        self.packet.stream, self.packet.time_base = self.stream, self.stream.time_base
         self.packet.pts, self.packet.dts, self.packet.duration = self.pts, self.dts, self.duration
         return self.packet
 
@@ -53,65 +52,80 @@ class Pick:
 class Ends:
     """The first and last packets of one stream, and its odd ones.
 
+    Times are counted in ticks: a long film has a million packets.
+
     Attributes:
+        stream: The source's.
         count: Packets of the stream.
-        hidden_s: How long packets last in all that an edit list hides: a player never shows them.
-        longest_s: The longest of those.
     """
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.count = 0
-        self.hidden_s = self.longest_s = Fraction(0)
+        self._hidden = self._longest = 0
         self._first: list[Pick] = []
         self._last: deque[Pick] = deque()
         self._odd: list[Pick] = []
         self._bytes = [0, 0]
+        base = stream.time_base
+        self._end = int(_END_S / base)
+        # A gap in sound is odd: some containers count samples and know no gaps.
+        self._gap = int(max(_GAP_S / base, 2)) if stream.type == "audio" else None
+
+    @property
+    def hidden_s(self) -> Fraction:
+        """How long packets last in all that an edit list hides: a player never shows them."""
+        return self._hidden * Fraction(self.stream.time_base)
+
+    @property
+    def longest_s(self) -> Fraction:
+        """The longest of the hidden ones."""
+        return self._longest * Fraction(self.stream.time_base)
 
     def add(self, packet: Packet[Any], number: int) -> None:
         """Take in the next packet, the ``number``-th that was read of the whole file."""
         duration = packet.duration or 0
-        times = (packet.pts, packet.dts, duration, packet.time_base)
-        pick = Pick(number, self.count, self.stream, packet, *times)
+        pick = Pick(number, self.count, self.stream, packet, packet.pts, packet.dts, duration)
         self.count += 1
         if packet.is_discard:
-            self.hidden_s += duration * packet.time_base
-            self.longest_s = max(self.longest_s, duration * packet.time_base)
-        self._keep(pick)
-
-    def _keep(self, pick: Pick) -> None:
+            self._hidden += duration
+            self._longest = max(self._longest, duration)
         before = self._last[-1] if self._last else self._first[-1] if self._first else None
-        if before is not None and len(self._odd) < 2 * _MOST_ODD and self._is_odd(before, pick):
+        if before is not None and self._is_odd(before, pick) and len(self._odd) < 2 * _MOST_ODD:
             self._odd += [before, pick]
-        if not self._last and self._bytes[0] < _END_BYTES and _seconds(self._first[:1], pick) < _END_S:
+        if (
+            not self._last
+            and self._bytes[0] < _END_BYTES
+            and (not self._first or _ticks(self._first[0], pick) < self._end)
+        ):
             self._first.append(pick)
-            self._bytes[0] += pick.packet.size
-            return
-        self._last.append(pick)
+            self._bytes[0] += packet.size
+        else:
+            self._keep_last(pick)
+
+    def _keep_last(self, pick: Pick) -> None:
+        last = self._last
+        last.append(pick)
         self._bytes[1] += pick.packet.size
-        while len(self._last) > 1 and (self._bytes[1] > _END_BYTES or _seconds([self._last[1]], pick) > _END_S):
-            self._bytes[1] -= self._last.popleft().packet.size
+        while len(last) > 1 and (self._bytes[1] > _END_BYTES or _ticks(last[1], pick) > self._end):
+            self._bytes[1] -= last.popleft().packet.size
 
     def _is_odd(self, before: Pick, pick: Pick) -> bool:
         """Whether the decode time does not rise, or sound has a gap."""
         if before.dts is None or pick.dts is None:
             return before.dts is not None
         step = pick.dts - before.dts
-        gap_s = (step - before.duration) * pick.time_base
-        return step <= 0 or (self.stream.type == "audio" and gap_s > max(_GAP_S, 2 * pick.time_base))
+        return step <= 0 or (self._gap is not None and step - before.duration > self._gap)
 
     def picks(self) -> list[Pick]:
-        """All that were kept, in the source's order.
-
-        Sound is moved together where packets between were not kept: some containers count samples and know no gaps.
-        """
+        """All that were kept, in the source's order; sound moved together where packets between were not kept."""
         kept = sorted({p.number: p for p in (*self._first, *self._odd, *self._last)}.values(), key=lambda p: p.number)
         if self.stream.type != "audio":
             return kept
         found, early = kept[:1], 0
         for before, pick in pairwise(kept):
-            if pick.place != before.place + 1 and None not in (before.dts, pick.dts):
-                early += max(0, pick.dts - before.dts - before.duration)  # type: ignore[operator]
+            if pick.place != before.place + 1 and before.dts is not None and pick.dts is not None:
+                early += max(0, pick.dts - before.dts - before.duration)
             found.append(pick.earlier(early))
         return found
 
@@ -133,7 +147,8 @@ def pick(container: InputContainer, streams: Sequence[Any]) -> dict[int, Ends]:
     return ends
 
 
-def _seconds(since: Sequence[Pick], pick: Pick) -> Fraction:
+def _ticks(since: Pick, pick: Pick) -> int:
     """Time between two packets, 0 where one has none."""
-    begin, end = (p.dts if p.dts is not None else p.pts for p in (since[0] if since else pick, pick))
-    return Fraction(0) if begin is None or end is None else abs(end - begin) * pick.time_base
+    begin = since.pts if since.dts is None else since.dts
+    end = pick.pts if pick.dts is None else pick.dts
+    return 0 if begin is None or end is None else abs(end - begin)

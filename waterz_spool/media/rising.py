@@ -44,15 +44,18 @@ class Rising:
         if packet.dts is None:
             return  # libav derives one
         stream = packet.stream
-        top, bottom = self._ratio.setdefault(stream.index, _ratio(packet.time_base, stream.time_base))
+        index = stream.index
+        if index not in self._ratio:
+            self._ratio[index] = _ratio(packet.time_base, stream.time_base)
+        top, bottom = self._ratio[index]
         place = (2 * packet.dts * top + bottom) // (2 * bottom)
-        last = self._last.get(stream.index)
+        last = self._last.get(index)
         least = place if last is None else last + (self._strict and stream.type in ("audio", "video"))
         if place < least:
             if (least - place) * stream.time_base > max(packet.time_base, stream.time_base):
                 raise _falls(name, packet, least * stream.time_base)
             _move(packet, least)
-        self._last[stream.index] = max(place, least)
+        self._last[index] = max(place, least)
 
 
 def _ratio(here: Fraction, there: Fraction) -> Ratio:

@@ -25,7 +25,7 @@ class Track:
 
     stream: Any = field(repr=False)
     count: int = 0
-    end: Fraction = Fraction(0)
+    end: int = 0  # in ticks of the stream
     pts: array[int] = field(default_factory=lambda: array("q"))
     durations: array[int] = field(default_factory=lambda: array("q"))
     digest: Any = field(default_factory=hashlib.sha256)
@@ -33,6 +33,7 @@ class Track:
     def __post_init__(self) -> None:
         self.time_base = self.stream.time_base
         self.name = describe(self.stream)
+        self._timed = self.stream.type == "subtitle"
         self.pcm = codec_name(self.stream).startswith("pcm_")
         self._prefix = _prefix_bytes(self.stream)
 
@@ -42,8 +43,8 @@ class Track:
         self.count += 1
         self.pts.append(_NO_TIME if stamp is None else stamp)
         if stamp is not None:
-            self.end = max(self.end, (stamp + (packet.duration or 0)) * packet.time_base)
-        if self.stream.type == "subtitle":
+            self.end = max(self.end, stamp + (packet.duration or 0))
+        if self._timed:
             self.durations.append(packet.duration or 0)
         if self._prefix is None:
             self.digest.update(bytes(packet))
@@ -141,6 +142,7 @@ def difference(a: Track, b: Track) -> str | None:
     for number, (x, y) in enumerate(zip(a.durations, b.durations, strict=True)):
         if abs(x * a.time_base - y * b.time_base) > tick:
             return f"packet {number} of {a.name} does not last as long"
-    if a.pcm and abs(a.end - b.end) > max(2 * tick, Fraction(1, 500)):
-        return f"{a.name} ends at {float(b.end):.3f} s instead of {float(a.end):.3f} s"
+    wanted, end = a.end * a.time_base, b.end * b.time_base
+    if a.pcm and abs(wanted - end) > max(2 * tick, Fraction(1, 500)):
+        return f"{a.name} ends at {float(end):.3f} s instead of {float(wanted):.3f} s"
     return None
