@@ -28,6 +28,14 @@ KEPT: dict[str, tuple[str, str, dict[str, Any], str, str]] = {
     "MPEG-1": ("mkv", "mp4", {"codec": "mpeg1video"}, "center", "center"),
     "MPEG-4": ("avi", "mkv", {"codec": "mpeg4"}, "left", "left"),
     "MJPEG": ("avi", "mkv", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, "center", "center"),
+    "HEVC of 12 bit": ("mkv", "mkv", {"codec": "libx265", "pix_fmt": "yuv420p12le"}, "topleft", "topleft"),
+    "an odd size": ("webm", "webm", {"codec": "libvpx-vp9", "size": (65, 63)}, "topleft", "topleft"),
+    "an odd size of MPEG-4": ("avi", "mkv", {"codec": "mpeg4", "size": (65, 63)}, "left", "left"),
+    "4:4:4": ("mp4", "mp4", {"pix_fmt": "yuv444p"}, "topleft", ""),
+    "gray": ("mkv", "mkv", {"codec": "ffv1", "pix_fmt": "gray"}, "topleft", ""),
+    "gray of 12 bit": ("mp4", "mp4", {"codec": "libx265", "pix_fmt": "gray12le"}, "topleft", ""),
+    "RGB": ("mkv", "mkv", {"codec": "ffv1", "pix_fmt": "bgr0"}, "topleft", ""),
+    "4:2:2 of 12 bit": ("mkv", "mkv", {"codec": "libx265", "pix_fmt": "yuv422p12le"}, "topleft", ""),
     "4:2:2": ("mp4", "mp4", {"pix_fmt": "yuv422p"}, "left", ""),
 }
 

@@ -29,6 +29,13 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "a tune": ({}, {"options": {"tune": "gold"}}, "does not take tune=gold", "correct"),
     "a parameter of x264": ({}, {"options": {"x264-params": "ref=2:bogus=1"}}, "does not take bogus=1", "correct"),
     "a parameter of x265": ({"codec": "hevc"}, {"options": {"x265-params": "bogus=1"}}, "take bogus=1", "correct"),
+    "a parameter of x265 without a value": (
+        {"codec": "hevc"},
+        {"options": {"x265-params": "no-sao"}},
+        "pairs",
+        "sao=1",
+    ),
+    "an option in x264's old way": ({}, {"options": {"x264opts": "bogus=1"}}, "does not take", ""),
     "a value of x265": ({"codec": "hevc"}, {"options": {"x265-params": "ref=x"}}, "take ref=x", "correct"),
     "a parameter of SVT-AV1": ({"codec": "av1"}, {"options": {"svtav1-params": "bogus=1"}}, "take bogus=1", ""),
     "a preset of x264": ({}, {"preset": "ultrafastest"}, "preset=ultrafastest", "ultrafast superfast .* placebo"),

@@ -32,6 +32,15 @@ def test_a_video_that_begins_before_zero_is_refused_with_the_way_to_shift_it(nam
     assert "-avoid_negative_ts make_zero" in caught.value.todo
 
 
+def test_frames_without_a_time_stamp_are_refused_with_the_way_to_get_one(tmp_path: Path) -> None:
+    """As a cut leaves them that was made without care for negative times."""
+    spec: dict[str, Any] = {"start": -6, "muxer": {"avoid_negative_ts": "disabled"}, "options": {"bf": "0"}}
+    path = make.video(tmp_path / "a.mkv", frames=20, **spec)
+    with pytest.raises(InputError, match=r"no time stamp") as caught:
+        media.probe(path)
+    assert "-c:v ffv1" in caught.value.todo
+
+
 @pytest.mark.parametrize("container", ["mkv", "mp4"])
 @pytest.mark.parametrize("start", [WRAP + 3, WRAP - 80 * 25])
 def test_times_far_from_the_wrap_are_exact(start: int, container: str, tmp_path: Path) -> None:

@@ -173,10 +173,12 @@ def check_words(settings: EncodeSettings, info: VideoInfo, given: Mapping[str, s
             raise UsageError(f"{settings.codec} has no option {name}", where=f"{name}={value}", todo=todo)
         if encoder:
             _check_ends(settings.codec, encoder, name, value)
-    said, error = _open(context, settings, info)
     params = encoder.params if encoder else ""
+    if params in given:
+        _pairs(given[params], params)
+    said, error = _open(context, settings, info)
     for name, value in given.items():
-        nested = [pair.partition("=")[::2] for pair in value.split(":")] if name == params else [(name, value)]
+        nested = _pairs(value, name) if name == params else [(name, value)]
         for key, text in nested:
             complaint = next((line for line in said if _names(line, key)), None)
             if complaint:
@@ -185,6 +187,15 @@ def check_words(settings: EncodeSettings, info: VideoInfo, given: Mapping[str, s
     if error:
         words = " ".join(f"{name}={value}" for name, value in given.items())
         raise UsageError(f"{settings.codec} does not take these options: {error}", where=words, todo="correct them")
+
+
+def _pairs(value: str, name: str) -> list[tuple[str, str]]:
+    """A library's parameters by name."""
+    pairs = [pair.partition("=") for pair in value.split(":")]
+    if wrong := [key for key, sign, _ in pairs if not sign]:
+        todo = f"for example {wrong[0]}=1" if wrong[0] else "leave the empty one out"
+        raise UsageError(f"{name} are pairs name=value, joined by colons", where=f"{name}={value}", todo=todo)
+    return [(key, text) for key, _, text in pairs]
 
 
 def _check_ends(codec: str, encoder: Encoder, name: str, value: str) -> None:

@@ -240,7 +240,7 @@ def _check_palette(picture: av.VideoFrame) -> None:
         raise InputError(
             "transparent palette colours cannot be kept",
             where=f"pixel format {picture.format.name}",
-            todo="convert the video to a format with an alpha channel, e.g. ProRes 4444 in .mov, first",
+            todo="convert them to an alpha channel first: ffmpeg -i IN -map 0 -c copy -c:v ffv1 -pix_fmt bgra OUT.mkv",
         )
 
 

@@ -57,7 +57,7 @@ def probe(path: Path, *, place: int | None = None) -> VideoInfo:
         frame = _first_frame(container, stream, path)
         _refuse_unsupported(stream, frame, path)
         if counted_rate(container, stream) is None:
-            _refuse_negative(frame, path)
+            _refuse_start(frame, path)
         return _info(container, stream, frame, {s.index for s in moving})
 
 
@@ -110,9 +110,15 @@ def _refuse_unsupported(stream: VideoStream, frame: av.VideoFrame, path: Path) -
         )
 
 
-def _refuse_negative(frame: av.VideoFrame, path: Path) -> None:
+def _refuse_start(frame: av.VideoFrame, path: Path) -> None:
     """No output can begin before zero, where a transport stream does that was recorded across its clock's wrap."""
-    if frame.pts is not None and frame.pts < 0:
+    if frame.pts is None:
+        raise InputError(
+            "the first frames of the video have no time stamp",
+            where=str(path),
+            todo="let them get one, without loss: ffmpeg -i IN -map 0 -c copy -c:v ffv1 OUT.mkv",
+        )
+    if frame.pts < 0:
         raise InputError(
             f"the video begins at {float(frame.pts * frame.time_base):.3f} s, and nothing can be written before 0 "
             "(the clock of a recording that runs for more than a day begins anew)",
