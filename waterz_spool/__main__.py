@@ -53,9 +53,9 @@ def _report(error: WaterzError, cause: Exception) -> int:
 def _file_error(error: OSError) -> WaterzError:
     """What the system refused, where, and the usual cure."""
     cures = {
-        errno.ENOSPC: "make room, or name another folder with --spool",
-        errno.EDQUOT: "make room in your quota, or name another folder with --spool",
-        errno.EROFS: "name a folder that can be written with --spool",
+        errno.ENOSPC: "make room there, then run it again; what is done is kept",
+        errno.EDQUOT: "make room in your quota there, then run it again; what is done is kept",
+        errno.EROFS: "name a folder that can be written",
         errno.EACCES: "check who may read and write there",
         errno.EPERM: "check who may read and write there, and that the file system has hard links",
         errno.EIO: "look after the disk or its server, then run it again",

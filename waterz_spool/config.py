@@ -226,23 +226,28 @@ def sections() -> dict[str, type[msgspec.Struct]]:
     return {name: hints[name] for name in Config.__struct_fields__}
 
 
-def load(path: Path | None = None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+def load(
+    path: Path | None = None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None, origin: str = "options"
+) -> Config:
     """The configuration from a file (else ``WATERZ_CONFIG``, else defaults) with overrides by section.
 
     Args:
         path: YAML file; None means the file that ``WATERZ_CONFIG`` names, if any.
-        overrides: Values from the command line, ``{section: {key: value}}``; None values are ignored.
+        overrides: Values from elsewhere, ``{section: {key: value}}``; None values are ignored.
+        origin: Where these come from: "command line" lets errors name the option, else they name the key.
 
     Raises:
         UsageError: Unreadable file, unknown key, wrong type or value out of range.
     """
     path = path or _environment_file()
     tree: dict[str, Any] = _read(path) if path else {}
+    if path:
+        check(tree, where=str(path))  # before others join: an error must name who said it
     for section, values in (overrides or {}).items():
         given = {key: value for key, value in values.items() if value is not None}
         if given:
             tree[section] = {**(tree.get(section) or {}), **given}
-    return check(tree, where=str(path) if path else "command line")
+    return check(tree, where=origin)
 
 
 def check(tree: Mapping[str, Any], *, where: str) -> Config:
@@ -262,10 +267,31 @@ def check(tree: Mapping[str, Any], *, where: str) -> Config:
     try:
         return msgspec.convert(clean, Config, strict=True)
     except msgspec.ValidationError as error:
-        raise UsageError(f"bad config value: {error!s:.500}", where=where, todo=_EXAMPLE) from error
+        raise _bad_value(str(error), clean, where) from error
 
 
-_EXAMPLE = "config.example.yaml lists every key with its unit and range"
+_EXAMPLE = "`waterz-spool config show --example` lists every key with its unit and range"
+COMMAND_LINE = "command line"
+_OPTIONS = {
+    "idle_timeout_s": "idle-timeout",
+    "restore_threads": "threads",
+    "classes": "class",
+    "options": "encoder-opt",
+}
+
+
+def _bad_value(said: str, tree: Mapping[str, Any], where: str) -> UsageError:
+    """The error for a value: the key, the value, what it may be, and who gave it."""
+    match = re.search(r"\$\.(\w+)\.(\w+)", said)
+    kind = sections().get(match[1]) if match else None
+    if match is None or kind is None:
+        return UsageError(f"bad config value: {said:.500}", where=where, todo=_EXAMPLE)
+    section, key = match.groups()
+    value = str((tree.get(section) or {}).get(key))[:100]
+    about = _comment(get_type_hints(kind, include_extras=True)[key])
+    if where == COMMAND_LINE:
+        where = f"--{_OPTIONS.get(key, key.replace('_', '-'))} {value}"
+    return UsageError(f"{section}.{key} cannot be {value}; it is: {about}", where=where, todo=_EXAMPLE)
 
 
 def _known(name: object, names: list[str], where: str, prefix: str = "") -> None:
@@ -299,8 +325,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"cannot read the config file: {error.strerror}", where=str(path), todo="check the path"
         ) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        what = f"the config file is not valid YAML: {error.problem or error.context or 'unreadable'}"
+        raise UsageError(what, where=f"{path}:{line}", todo=f"look at line {line} and those before it") from error
     except (yaml.YAMLError, RecursionError, *_YAML_SURPRISES) as error:
-        raise UsageError(f"config file is not valid YAML: {error!s:.500}", where=str(path), todo=_EXAMPLE) from error
+        what = f"the config file is not valid YAML: {str(error).partition(chr(10))[0]:.300}"
+        raise UsageError(what, where=str(path), todo=_EXAMPLE) from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):

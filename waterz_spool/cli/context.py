@@ -29,7 +29,7 @@ class Settings:
 
     def config(self, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
         """The configuration: command line over environment over file over default."""
-        return config.load(self.config_file, overrides=overrides)
+        return config.load(self.config_file, overrides=overrides, origin=config.COMMAND_LINE)
 
     def chosen_spool(self) -> Path | None:
         """The spool the user named by option, environment or file; None when none was named."""

@@ -59,7 +59,11 @@ def _act(settings: Settings, name: str, job: str | None, act: Callable[[Any], st
 
 
 def _cancel(job: Any) -> str:
-    return "cancelled" if job.cancel() else "too late, the result is decided"
+    if job.cancel():
+        return "cancelled"
+    record = job.published()
+    todo = f"the result lies in {record.path}" if record else f"waterz-spool explain {job.id}"
+    raise UsageError("too late to cancel: the job is done", where=job.id, todo=todo)
 
 
 def _pause(job: Any) -> str:

@@ -184,6 +184,12 @@ def _done(job: Any) -> int:
     return sum(task.kind == "done" for task in job.state().tasks)
 
 
+def _name_video(error: WaterzError, job: Job, video: str) -> None:
+    """The job is about to go: what is wrong is the video's."""
+    if error.where == f"job {job.id}":
+        error.where = video
+
+
 def _say_stopped(job: Job) -> None:
     """What is kept, and how it goes on."""
     from waterz_spool.report.words import are, count
@@ -263,7 +269,8 @@ def _run_one(
         if mine and output.exists():  # the same command at the same time was first, and has tidied up
             return {"job": job.id, "output": str(output)}, str(output)
         raise
-    except (UsageError, NoOverlayError, InputError):
+    except (UsageError, NoOverlayError, InputError) as error:
+        _name_video(error, job, video)
         if mine:  # no further attempt can succeed: leave no copy of the source behind
             spool.clean(older_than_s=0.0, states=("failed",), jobs=[job.id], dry_run=False)
         raise

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from waterz_spool.config import Config
-from waterz_spool.errors import TryAgainError
+from waterz_spool.errors import SetupError, TryAgainError
 from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, storage_error
 from waterz_spool.spool.mount import newest_verdict
 
@@ -25,7 +25,27 @@ _LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "f2
 
 def open_or_create(root: Path, config: Config) -> Spool:
     """The spool at ``root``; a new one gets the timing that its file system needs."""
-    return Spool.create(root.absolute(), settings_for(root.absolute(), config.spool.lease_s))
+    try:
+        return Spool.create(root.absolute(), settings_for(root.absolute(), config.spool.lease_s))
+    except OSError as error:
+        raise _no_spool(root.absolute(), error) from error
+
+
+def _no_spool(root: Path, error: OSError) -> SetupError:
+    """Why no spool can be made or used in a folder, and what to do about it."""
+    cures = {
+        errno.ENOSPC: "make room there, or name another folder with --spool",
+        errno.EDQUOT: "make room in your quota there, or name another folder with --spool",
+        errno.EROFS: "name a folder that can be written with --spool",
+        errno.ENOTDIR: "a file lies where a folder is needed: name another folder with --spool",
+        errno.EEXIST: "a file lies where a folder is needed: name another folder with --spool",
+        errno.EIO: "look after the disk or its server, then run it again",
+        errno.ESTALE: "look after the file server, then run it again",
+        errno.ENOTCONN: "mount it again or look after its server, then run it again",
+    }
+    cure = cures.get(error.errno or 0, "name a folder in which you may make files with --spool")
+    why = error.strerror or type(error).__name__
+    return SetupError(f"no spool can be made or used here: {why}", where=str(root), todo=cure)
 
 
 def when_it_answers(act: Callable[[], T], root: Path, *, pause: Callable[[float], None], patience_s: float) -> T:

@@ -192,6 +192,7 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
         boxes=order.boxes,
         exact_boxes=order.exact_boxes,
         mask="mask.mkv" if order.tracks else _mask_name(order.mask),
+        mask_from=_mask_from(order),
         review=order.review,
         limits=order.limits,
         weights_sha256=sha256,
@@ -237,6 +238,9 @@ def _check_files(video: Path, order: Order) -> None:
         raise UsageError("a box is four whole numbers x, y, width, height, none negative", where=str(order.boxes))
     if not all(time is None or 0 <= time < float("inf") for time in (order.from_s, order.to_s)):
         raise UsageError("times are seconds from the start", where=f"from {order.from_s} to {order.to_s}")
+    if order.from_s is not None and order.to_s is not None and order.from_s >= order.to_s:
+        where = f"--from {order.from_s:g} --to {order.to_s:g}"
+        raise UsageError("no time lies between --from and --to", where=where, todo="--from must come before --to")
     if order.tracks is not None:
         check_tracks(order.tracks, video)
     if order.mask is not None and not order.mask.exists():
@@ -246,6 +250,12 @@ def _check_files(video: Path, order: Order) -> None:
 def _is_box(box: Any) -> bool:
     numbers = isinstance(box, tuple | list) and len(box) == 4 and all(isinstance(value, int) for value in box)
     return numbers and min(box) >= 0 and box[2] > 0 and box[3] > 0
+
+
+def _mask_from(order: Order) -> str:
+    if order.tracks:
+        return f"--tracks {order.tracks.absolute()}"
+    return f"--mask {order.mask.absolute()}" if order.mask else ""
 
 
 def _mask_name(mask: Path | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from waterz_spool import media
 from waterz_spool.config import Config, EncodeConfig
-from waterz_spool.errors import InputError
+from waterz_spool.errors import InputError, UsageError
 from waterz_spool.records import EncodeSettings, VideoInfo
 from waterz_spool.stages.overlays import PICTURES, boxes_overlay, picture_overlay
 from waterz_spool.stages.request import JobRequest
@@ -88,8 +88,22 @@ def check_request(request: JobRequest, video: Path, mask: Path | None) -> None:
         SetupError: The encoder is absent or refuses its options.
     """
     info = media.probe(video)
+    _check_times(request, info.duration_s)
     media.check_container(video, info, encode_settings(info, request), drop=request.drop)
     for boxes in (request.boxes, request.exact_boxes, request.limits):
         boxes_overlay(boxes, info)
     if mask is not None and mask.suffix.lower() in PICTURES:
         picture_overlay(mask, info)
+
+
+_SLACK_S = 1.0  # what containers say of a duration is about right
+
+
+def _check_times(request: JobRequest, duration_s: float | None) -> None:
+    if duration_s is None or request.from_s is None or request.from_s < duration_s + _SLACK_S:
+        return
+    raise UsageError(
+        f"--from lies behind the end: the video lasts {duration_s:.1f} s",
+        where=f"--from {request.from_s:g}",
+        todo="times count from the start of the video",
+    )

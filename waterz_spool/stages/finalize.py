@@ -6,7 +6,9 @@ tried: the outcome record decides which file is the result, publication is a der
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,9 +103,26 @@ def publish(job: Job, *, foreign: bool = False) -> Path:
         _check_foreign(job, target, overwrite=overwrite)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
-    path = job.publish(target, overwrite=overwrite)
+    try:
+        path = job.publish(target, overwrite=overwrite)
+    except OSError as error:
+        raise _unpublished(job, target, error) from error
     log.info("published %s", path)
     return path
+
+
+def _unpublished(job: Job, target: Path, error: OSError) -> OSError:
+    """The same error with the place that it is about: the system names none when a disk is full."""
+    if error.filename or not error.errno:
+        return error
+    place = job.path if _is_full(job.path) and not _is_full(target.parent) else target.parent
+    return OSError(error.errno, error.strerror, str(place))
+
+
+def _is_full(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.statvfs(folder).f_bavail == 0
+    return False
 
 
 def _check_foreign(job: Job, target: Path, *, overwrite: bool) -> None:

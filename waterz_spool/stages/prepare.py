@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import msgspec
 from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.detect.base import Findings
-from waterz_spool.errors import NoOverlayError, UsageError
+from waterz_spool.errors import InputError, NoOverlayError, UsageError
 from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.records import OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Stop
@@ -69,16 +70,18 @@ def prepare(claim: PrepClaim, check: Check) -> bytes:
     known = job.plan()
     if known is None:
         review = job.layout.review_page if request.review else None
-        plan = make_plan(
-            request,
-            source,
-            info,
-            mask_path(claim, request),
-            check=check,
-            spool=spool_of(claim),
-            review=review,
-            tell=lambda share: claim.progress(share, "looking"),
-        )
+        mask = mask_path(claim, request)
+        with _as_named(request, mask):
+            plan = make_plan(
+                request,
+                source,
+                info,
+                mask,
+                check=check,
+                spool=spool_of(claim),
+                review=review,
+                tell=lambda share: claim.progress(share, "looking"),
+            )
         if review:
             job.pause("review")  # before the plan is there: whoever finds one goes on with it
         known = job.put_plan(msgspec.json.encode(plan), len(plan.segments))
@@ -96,6 +99,18 @@ def prepare(claim: PrepClaim, check: Check) -> bytes:
     return msgspec.json.encode(
         {"segments": len(decided.segments), "frames": decided.frame_count, "notes": decided.notes}
     )
+
+
+@contextmanager
+def _as_named(request: JobRequest, mask: Path | None) -> Iterator[None]:
+    """Errors about the mask name what the user gave, not the copy in the job."""
+    try:
+        yield
+    except InputError as error:
+        if mask is None or not request.mask_from or error.where != str(mask):
+            raise
+        todo = "run waterz-spool detect on this video" if request.mask_from.startswith("--tracks") else error.todo
+        raise InputError(error.what, where=request.mask_from, todo=todo) from error
 
 
 def _engine(request: JobRequest) -> Engine:

@@ -28,6 +28,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     boxes: tuple[DisplayBox, ...] = ()  # an overlay lies in each; its own pixels are masked
     exact_boxes: tuple[DisplayBox, ...] = ()  # masked as they are
     mask: str = ""  # name of the pinned mask in the job's source folder; empty when there is none
+    mask_from: str = ""  # how the user named it, for messages: --mask FILE or --tracks DIR
     limits: tuple[DisplayBox, ...] = ()  # what a detector finds outside is dropped; empty is no limit
     weights_sha256: str = ""  # of the weights that config.detect.weights names, when the job looks with them
     review: bool = False  # stop before segments are published, until somebody resumes the job
