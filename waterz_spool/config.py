@@ -291,7 +291,8 @@ def _bad_value(said: str, tree: Mapping[str, Any], where: str) -> UsageError:
     about = _comment(get_type_hints(kind, include_extras=True)[key])
     if where == COMMAND_LINE:
         where = f"--{_OPTIONS.get(key, key.replace('_', '-'))} {value}"
-    return UsageError(f"{section}.{key} cannot be {value}; it is: {about}", where=where, todo=_EXAMPLE)
+    why = said.partition(" - at")[0].replace("Expected", "expected").replace("`", "")[:200]
+    return UsageError(f"{section}.{key} cannot be {value} ({why}); it is: {about}", where=where, todo=_EXAMPLE)
 
 
 def _known(name: object, names: list[str], where: str, prefix: str = "") -> None:
