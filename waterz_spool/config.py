@@ -329,8 +329,8 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        what = f"the config file is not valid YAML: {error.problem or error.context or 'unreadable'}"
-        raise UsageError(what, where=f"{path}:{line}", todo=f"look at line {line} and those before it") from error
+        what = f"the config file is not valid YAML, line {line}: {error.problem or error.context or 'unreadable'}"
+        raise UsageError(what, where=str(path), todo=f"look at line {line} and those before it") from error
     except (yaml.YAMLError, RecursionError, *_YAML_SURPRISES) as error:
         what = f"the config file is not valid YAML: {str(error).partition(chr(10))[0]:.300}"
         raise UsageError(what, where=str(path), todo=_EXAMPLE) from error

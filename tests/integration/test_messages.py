@@ -56,7 +56,7 @@ def test_bad_yaml_names_file_and_line(cli, tmp_path, text):
     done = cli("--config", "c.yaml", "status", check=False)
     lines = done.stderr.splitlines()
     assert done.returncode == 2 and len(lines) == 3, done.stderr
-    assert lines[0].startswith("error: the config file is not valid YAML: ") and "where: c.yaml:" in lines[1]
+    assert lines[0].startswith("error: the config file is not valid YAML, line ") and lines[1] == "  where: c.yaml"
 
 
 def test_a_spool_where_none_can_be_says_so(video, cli, tmp_path):
