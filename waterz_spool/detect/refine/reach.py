@@ -46,7 +46,10 @@ def reach_of(states: Sequence[State], place: Place) -> int:
     reach = int(np.argmin(sure)) if not sure.all() else farthest
     if not reach or reach > farthest - GROUND_PX:  # what differs as far as one looks is the scene
         return MARGIN_PX
-    falls = float(np.clip(size[reach - 1] / size[reach - 2], *FALLS)) if reach > 1 else FALLS[0]
+    falls = float(size[reach - 1] / size[reach - 2]) if reach > 1 else FALLS[0]
+    if reach <= MARGIN_PX and falls > FALLS[1]:  # no shadow ends so slowly so near
+        return MARGIN_PX
+    falls = float(np.clip(falls, *FALLS))
     tail = max(0.0, float(np.log(SEEN / size[reach - 1]) / np.log(falls)))
     return max(MARGIN_PX, reach + 1 + min(round(tail), place.px(TAIL_PX)))
 

@@ -71,10 +71,9 @@ def _best(style: Style, looks: Sequence[Look], place: Place) -> Style:
     """The style with its best colour and the sure ones."""
 
     def score(at: int) -> float:
-        alone = Style((style.colours[at],), (style.tolerances[at],), None, style.still)
-        found = [mask.sum() for mask in (core(look, alone, place) for look in looks) if mask.any()]
-        colour = style.colours[at]
-        return min(colour.lift, 40.0) * colour.share if found and np.median(found) > place.px(20) else 0.0
+        colour, tolerance = style.colours[at], style.tolerances[at]
+        px = [int((near(look, colour, tolerance, min(NARROW, tolerance)) & place.zone).sum()) for look in looks]
+        return min(colour.lift, 40.0) * colour.share if max(px) > place.px(20) else 0.0
 
     best = max(range(len(style.colours)), key=score)
     kept = [at for at, colour in enumerate(style.colours) if at == best or colour.sure]
@@ -118,6 +117,8 @@ def core(look: Look, style: Style, place: Place) -> Mask:
     for colour, tolerance in zip(style.colours, style.tolerances, strict=True):
         strong |= near(look, colour, tolerance, min(NARROW, tolerance))
     strong &= place.zone & (look.spread < style.still)
+    if style.pair is not None:
+        strong &= grown(found, place.px(3))
     return found | _parts(strong, place, least=max(2, round(4 * place.scale**2)))
 
 
