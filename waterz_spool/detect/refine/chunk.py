@@ -15,13 +15,15 @@ from waterz_spool.detect.refine.plates import filled, is_all, line_plates, plate
 from waterz_spool.detect.refine.presence import Seen, even, stands, strength
 from waterz_spool.detect.refine.reach import MARGIN_PX, distance, reach_of
 from waterz_spool.detect.refine.scene import Footage, Place, mean_of
-from waterz_spool.detect.refine.states import State, states_of
-from waterz_spool.detect.refine.staying import staying
+from waterz_spool.detect.refine.states import SHORT, State, states_of
+from waterz_spool.detect.refine.staying import staying, steadier
 from waterz_spool.detect.refine.steady import Mask
 from waterz_spool.detect.refine.strokes import Style, lines
 from waterz_spool.records import Box
 
 NEAR_FRAMES = 8  # around a state: there it may stand, too
+BODY = 0.2  # of the px of the strokes: then what stays beside them has frames of its own
+FULL = 0.7  # of its contrast: an overlay stands fully
 CHANGE_PX = 2  # what is added around a change that was seen
 
 
@@ -58,8 +60,9 @@ def layers_of(
     place = footage.place
     frames, looks = footage.looks(start, stop)
     seen = Seen(frames, place)
-    held = _held(states_of(looks, seen, style, place) if style else [], seen)
+    held = _held(states_of(looks, seen, style, place) if style else [], seen, place)
     masks = list(zip(_masks(held, seen, place), (each.on for each in held), strict=True))
+    masks += [body for each in held if (body := _body(each, seen, place))]
     mean = mean_of(frames)
     for found, usual in _plates(mean, held, still, place):
         fits = strength(seen, usual, rim(found, place))
@@ -71,12 +74,17 @@ def layers_of(
     return ([Layer(start, stop, place.inner)], reason) if reason else (layers, "")
 
 
-def _held(states: Sequence[State], seen: Seen) -> list[_Held]:
+def _held(states: Sequence[State], seen: Seen, place: Place) -> list[_Held]:
     """The states that are overlays, with their frames."""
-    fits = [strength(seen, state.mean, state.core) for state in states]
-    real = [(state, fit) for state, fit in zip(states, fits, strict=True) if even(fit, state.start, state.stop)]
+    real = []
+    for state in states:
+        fits = strength(seen, state.mean, state.core)
+        inside = np.zeros(len(seen), np.bool_)
+        inside[state.start : state.stop] = fits[state.start : state.stop] > FULL
+        if even(fits, state.start, state.stop) and steadier(seen, inside, state.core, place):
+            real.append((state, fits))
     kept = [state for state, _ in real]
-    return [_Held(state, fit, stands(fit, _may_stand(state, kept, len(seen)))) for state, fit in real]
+    return [_Held(state, fits, stands(fits, _may_stand(state, kept, len(seen)))) for state, fits in real]
 
 
 def _may_stand(state: State, states: Sequence[State], count: int) -> NDArray[np.bool_]:
@@ -95,12 +103,25 @@ def _masks(held: Sequence[_Held], seen: Seen, place: Place) -> list[Mask]:
     own = []
     for each in held:
         strokes = each.state.strokes
-        stays = staying(seen, each.on, place)
-        mask = distance(strokes if stays is None else strokes | stays) <= reach
+        mask = distance(strokes) <= reach
         for found in line_plates(each.state.mean, _line_boxes(each.state, place), place):
             mask |= filled(found, place)
         own.append(mask & place.inner)
     return [_with_change(number, held, own, seen, place) for number in range(len(held))]
+
+
+def _body(held: _Held, seen: Seen, place: Place) -> tuple[Mask, NDArray[np.bool_]] | None:
+    """What stays with a state and has not its colours, and in which frames it stands: perhaps for longer."""
+    stays = staying(seen, held.on, place)
+    if stays is None or not (more := stays & (distance(held.state.strokes) > 1)).any():
+        return None
+    on = held.on
+    if more.sum() >= BODY * held.state.strokes.sum():
+        longer = stands(strength(seen, held.state.mean, more), np.ones(len(seen), np.bool_))
+        on = on.copy()
+        for a, b in _runs(longer):
+            on[a:b] |= b - a >= SHORT
+    return (distance(stays) <= MARGIN_PX) & place.inner, on
 
 
 def _with_change(number: int, held: Sequence[_Held], own: Sequence[Mask], seen: Seen, place: Place) -> Mask:

@@ -17,6 +17,7 @@ from waterz_spool.detect.refine.strokes import style_of
 from waterz_spool.records import Box, MaskPatch
 
 NEAR_FRAMES = 8  # around a state: there it may stand, too
+WEAK = "its colours are too much like the scene's"
 NOTHING = "nothing in it stands out from the scene"
 
 
@@ -58,6 +59,8 @@ def refine(crops: Crops, box: Box, span: tuple[int, int], *, size: tuple[int, in
     if not layers:
         return Refined((patches.filled(box, *span),), certain=False, reason=NOTHING)
     together = np.any([layer.mask for layer in layers], axis=0)
+    if style is not None and style.weak and still is None:
+        return Refined((patches.filled(box, *span),), certain=False, reason=WEAK)
     if left_out := doubt.far(together, place):
         return Refined((patches.filled(box, *span),), certain=False, reason=left_out)
     return Refined(tuple(_patch(layer, place) for layer in _joined(layers)), not reasons, reasons[0] if reasons else "")

@@ -20,9 +20,31 @@ SPREAD = 0.6  # of it: how much the gradient may change through time
 SCENE = 0.03  # of the scene's pixels may show such edges, else it does not move enough
 SPECK_PX = 6
 MOVES = 5.0  # grey levels of change beside the box: then what hardly changes is an opaque body
+CALMER = 0.65  # of it, at most, an overlay changes, translucent ones too
 STEADY = 0.3  # of that change
 STEADY_SCENE = 0.1  # of the scene's pixels may be as steady
 BODY_PX = 40  # at 432 lines
+
+
+def steadier(seen: Seen, on: NDArray[np.bool_], where: Mask, place: Place) -> bool:
+    """Whether pixels change less than the scene around the box, as what is painted over it does.
+
+    Args:
+        seen: The frames.
+        on: Frames to compare.
+        where: The pixels, bool [h, w].
+        place: Where they lie.
+
+    Returns:
+        True also where the scene stands still: then nothing can be told.
+    """
+    held = np.flatnonzero(on)
+    if len(held) < 2:
+        return True
+    wanted = held[np.unique(np.linspace(0, len(held) - 1, MOST_FRAMES).round().astype(int))]
+    change = np.std(np.stack([seen.luma(int(index)) for index in wanted]), axis=0, dtype=np.float32)
+    around = float(np.median(change[place.ring]))
+    return around < MOVES or float(np.median(change[where])) < CALMER * around
 
 
 def staying(seen: Seen, on: NDArray[np.bool_], place: Place) -> Mask | None:

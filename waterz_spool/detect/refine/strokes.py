@@ -19,6 +19,7 @@ LEAST_TOLERANCE = 14.0
 PAIR_LIFT = 4.0
 PAIR_CONTRAST = 150.0  # between a fill and its outline, grey levels of luma
 PAIR_SHARE = 0.2  # of what is dark and narrow: an outline
+WEAK_LIFT = 12.0  # measured: masks with less missed parts of the text
 MOVING = 5.0  # grey levels of change around the box: then what stays is told from what moves
 STEADIER = 0.6  # of that change
 
@@ -40,6 +41,11 @@ class Style:
     pair: tuple[Colour, Colour] | None
     still: float
     area: float = 0.0
+
+    @property
+    def weak(self) -> bool:
+        """Whether the scene has these colours nearly as often: what is found by them may be half of it."""
+        return self.pair is None and max(colour.lift for colour in self.colours) < WEAK_LIFT
 
 
 def style_of(looks: Sequence[Look], place: Place) -> Style | None:
