@@ -207,12 +207,16 @@ def _stream_differences(source: Inventory, result: Inventory) -> list[str]:
 def _one_stream(a: StreamFacts, b: StreamFacts, *, defaults: bool, codec: bool = False) -> list[str]:
     """Differences of one stream; where no stream of a kind is the default, MP4 makes the first one so."""
     ignored = set() if defaults else {"default"}
-    found = [f"{a} (it becomes {b.codec or 'of unknown kind'})"] if codec and a.codec != b.codec else []
+    found = [f"{a} ({_becomes(a, b)})"] if codec and a.codec != b.codec else []
     if a.language != b.language:
         found.append(f"language of {a}")
     lost = sorted((a.dispositions ^ b.dispositions) - ignored)
     found += [f"disposition {name} of {a}" for name in lost if name != "default" or codec]
     return found + _tag_differences(f"tag of {a}:", a.tags, b.tags)
+
+
+def _becomes(a: StreamFacts, b: StreamFacts) -> str:
+    return "what its data mean would be lost" if a.kind == "data" else f"it becomes {b.codec or 'of unknown kind'}"
 
 
 def _missing_files(source: Inventory, result: Inventory) -> list[tuple[str, str, str]]:
