@@ -358,7 +358,7 @@ def test_progress_goes_to_stderr(data, cli):
     with serving(good(data)) as server:
         done = cli("--json", "--spool", "spool", "submit", server.url(), *BOX)
         assert as_json(done)["name"] == "clip.mp4"
-        assert re.search(r"clip\.mp4  0 of 0 MiB, 100%", done.stderr), done.stderr
+        assert re.search(r"clip\.mp4  fetching 100%  1/1 MiB", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize(
