@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from waterz_spool.detect.refine import doubt
 from waterz_spool.detect.refine.change import came_and_went, with_change
 from waterz_spool.detect.refine.plates import filled, is_all, line_plates, plate, rim
-from waterz_spool.detect.refine.presence import Seen, even, stands, strength
+from waterz_spool.detect.refine.presence import STANDS, Seen, even, stands, strength
 from waterz_spool.detect.refine.reach import MARGIN_PX, distance, reach_of
 from waterz_spool.detect.refine.scene import Footage, Place, mean_of
 from waterz_spool.detect.refine.states import SHORT, State, states_of
@@ -23,7 +23,8 @@ from waterz_spool.records import Box
 
 NEAR_FRAMES = 8  # around a state: there it may stand, too
 BODY = 0.2  # of the px of the strokes: then what stays beside them has frames of its own
-FULL = 0.7  # of its contrast: an overlay stands fully
+FULL = 0.9  # of its contrast: an overlay stands fully
+MOSTLY = 0.4  # of a state's frames in which it does
 CHANGE_PX = 2  # what is added around a change that was seen
 
 
@@ -81,7 +82,8 @@ def _held(states: Sequence[State], seen: Seen, place: Place) -> list[_Held]:
         fits = strength(seen, state.mean, state.core)
         inside = np.zeros(len(seen), np.bool_)
         inside[state.start : state.stop] = fits[state.start : state.stop] > FULL
-        if even(fits, state.start, state.stop) and steadier(seen, inside, state.core, place):
+        often = inside.sum() >= MOSTLY * (state.stop - state.start)
+        if often and even(fits, state.start, state.stop) and steadier(seen, inside, state.core, place):
             real.append((state, fits))
     kept = [state for state, _ in real]
     return [_Held(state, fits, stands(fits, _may_stand(state, kept, len(seen)))) for state, fits in real]
@@ -117,9 +119,8 @@ def _body(held: _Held, seen: Seen, place: Place) -> tuple[Mask, NDArray[np.bool_
         return None
     on = held.on
     if more.sum() >= BODY * held.state.strokes.sum():
-        longer = stands(strength(seen, held.state.mean, more), np.ones(len(seen), np.bool_))
         on = on.copy()
-        for a, b in _runs(longer):
+        for a, b in _runs(strength(seen, held.state.mean, more) > STANDS):
             on[a:b] |= b - a >= SHORT
     return (distance(stays) <= MARGIN_PX) & place.inner, on
 
