@@ -289,7 +289,7 @@ def test_a_heartbeat_that_cannot_be_looked_at_is_no_death(scene: Scene) -> None:
     assert session.next() is not None
     session.heart.beat()
     job.cancel()
-    rule = FaultRule(do="fail", op="look", path=f"*/{session.wid}.hb")
+    rule = FaultRule(do="fail", op="facts", path=f"*/{session.wid}.hb")
     scene.spool.world = replace(scene.spool.world, ops=FaultyOps(FileOps(), FaultPlan(rules=(rule,))))
     with pytest.raises(OSError, match="by plan"):
         gone(scene)

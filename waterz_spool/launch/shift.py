@@ -10,8 +10,7 @@ from waterz_spool import __version__
 from waterz_spool.errors import UsageError
 from waterz_spool.launch.allocation import Allocation
 from waterz_spool.launch.walltime import Paces, Walltime
-from waterz_spool.report.living import pid_space
-from waterz_spool.spool import PREP, Job, Session, Spool, Task
+from waterz_spool.spool import PREP, Job, Session, Spool, Task, pid_space
 from waterz_spool.stages.finalize import names_code
 from waterz_spool.stages.tasklog import LogFile
 from waterz_spool.stages.worker import Limits, StopFlag, Worker

@@ -7,18 +7,12 @@ worker that lost its power seems to live. Workers that wait in a scheduler's que
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from functools import cached_property
-from pathlib import Path
 
 import msgspec
 
 from waterz_spool.spool import SEGMENT, Beat, DamagedRecordError, Job, JobState, Spool, TaskState, WorkerRecord
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_PID_SPACE = Path("/proc/self/ns/pid")
-_SKEW_S = 60.0
 _OWNERS = 64
 
 
@@ -38,13 +32,6 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True):
 def worker_name(host: str, slurm_job: str) -> str:
     """A worker for people: its node, and its Slurm job or array task if it is one."""
     return f"{host}:{slurm_job}" if slurm_job else host
-
-
-def pid_space() -> int:
-    """A number for the process ids that this process can see: containers of one machine have their own."""
-    with contextlib.suppress(OSError):
-        return _PID_SPACE.stat().st_ino
-    return 0
 
 
 class Living:
@@ -71,15 +58,13 @@ class Living:
     def lives(self, wid: str) -> bool:
         """Whether a worker shows signs of life."""
         if wid not in self._lives:
-            self._lives[wid] = self.age_s(wid) < 3 * self.spool.settings.lease_s + _SKEW_S
+            self._lives[wid] = self.spool.lives(wid)
         return self._lives[wid]
 
     def age_s(self, wid: str) -> float:
         """Age of a worker's last heartbeat in seconds; infinite when it has none, or its process is gone."""
         with contextlib.suppress(OSError, DamagedRecordError):
-            record = self.spool.worker(wid)
-            if record is None or not _gone(record):
-                return time.time() - self.spool.world.ops.facts(self.spool.layout.heartbeat(wid)).mtime_ns / 1e9
+            return self.spool.silence_s(wid)
         return float("inf")
 
     @cached_property
@@ -89,7 +74,7 @@ class Living:
         with contextlib.suppress(OSError, DamagedRecordError):
             for record, beat in self.spool.workers():
                 if beat is not None and self.lives(record.w):
-                    found.append(Alive(record=record, beat=beat, age_s=max(0.0, self.age_s(record.w))))
+                    found.append(Alive(record=record, beat=beat, age_s=self.age_s(record.w)))
         return tuple(found)
 
     def holders(self, job: Job, state: JobState) -> list[TaskState]:
@@ -141,19 +126,6 @@ class Living:
             shown = self.spool.world.ops.look(self.spool.layout.heartbeat(record.w)).uid
             return job.owner() in (record.uid, shown)
         return True
-
-
-def _gone(record: WorkerRecord) -> bool:
-    """Whether a process of this machine has ended; False where that cannot be told from here."""
-    if not _BOOT_ID.exists() or record.boot != _BOOT_ID.read_text().strip():
-        return False
-    if record.info.get("pids", pid_space()) != pid_space():
-        return False
-    try:
-        state = Path(f"/proc/{record.pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return not os.path.exists(f"/proc/{record.pid}")  # noqa: PTH110 - hidepid shows no stat
-    return state in "ZX"
 
 
 def standing(job: Job, state: JobState, living: Living) -> str:

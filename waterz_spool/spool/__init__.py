@@ -8,6 +8,7 @@ from waterz_spool.spool.clean import Cleaned
 from waterz_spool.spool.disk.atomic import UndecidedError
 from waterz_spool.spool.disk.clock import Clock, SystemClock, random_token
 from waterz_spool.spool.disk.fileops import FILE_MODE, FileOps
+from waterz_spool.spool.disk.machine import pid_space
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.job.verify import Violation
 from waterz_spool.spool.log.formats import (
@@ -69,6 +70,7 @@ __all__ = [
     "WorkerRecord",
     "check_file_name",
     "label",
+    "pid_space",
     "random_token",
     "storage_error",
 ]

@@ -17,6 +17,7 @@ import msgspec
 from waterz_spool.errors import SetupError, UsageError, WaterzError
 from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.job.jobs import Job
+from waterz_spool.spool.log.alive import silence_s
 from waterz_spool.spool.log.formats import SpoolSettings
 from waterz_spool.spool.log.layout import JOB_ID, JobLayout, SpoolLayout
 from waterz_spool.spool.log.snapshot import Snapshot
@@ -103,8 +104,7 @@ class Cleaner:
     def _workers(self, at_least_s: float) -> Iterator[tuple[Cleaned, Path]]:
         """Records, locks and heartbeats of workers whose heartbeat is gone or old: a live one's record may be older."""
         for item, path in self._old(self._layout.workers, "worker", "", at_least_s):
-            beat_s = self._age_s(self._layout.heartbeat(path.name.partition(".")[0]))
-            if beat_s is None or beat_s >= at_least_s:
+            if silence_s(self._world, self._layout, path.name.partition(".")[0]) >= at_least_s:
                 yield item, path
 
     def _forgotten(self) -> Iterator[tuple[Cleaned, Path]]:
@@ -133,8 +133,8 @@ class Cleaner:
     def _at_work(self, job: Job, snapshot: Snapshot) -> bool:
         for task, attempt in snapshot.running():
             owner = job.log.owner(task, attempt)
-            age_s = None if owner is None else self._age_s(self._layout.heartbeat(owner.w))
-            if age_s is not None and age_s < max(_SILENT_S, 10 * self._settings.lease_s):
+            silent_s = float("inf") if owner is None else silence_s(self._world, self._layout, owner.w)
+            if silent_s < max(_SILENT_S, 10 * self._settings.lease_s):
                 return True
         return False
 

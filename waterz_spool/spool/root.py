@@ -14,10 +14,12 @@ from waterz_spool.spool.clean import Cleaned, Cleaner
 from waterz_spool.spool.disk.atomic import UndecidedError, put_if_absent, read_settled
 from waterz_spool.spool.disk.clock import Clock, SystemClock, Tokens, random_token
 from waterz_spool.spool.disk.fileops import NO_LINKS, FileOps
+from waterz_spool.spool.disk.machine import has_ended, pid_space
 from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.hosts import Hosts
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.job.submit import Submission, Submitter
+from waterz_spool.spool.log.alive import silence_s
 from waterz_spool.spool.log.control import ControlFolder
 from waterz_spool.spool.log.formats import (
     FORMAT_VERSION,
@@ -33,6 +35,8 @@ from waterz_spool.spool.log.formats import (
 )
 from waterz_spool.spool.log.layout import JOB_ID, WORKER_ID, SpoolLayout
 from waterz_spool.spool.mount.verdict import newest_verdict, settings_after
+
+_SKEW_S = 60.0  # by which clocks of two machines may disagree
 
 
 class Spool:
@@ -136,7 +140,7 @@ class Spool:
         *,
         source: Path,
         name: str = "",
-        job_id: str | None = None,
+        job_id: str,
         budget: Budget | None = None,
         on_dead: Literal["fail", "passthrough"] = "fail",
         attachments: Mapping[str, Path] | None = None,
@@ -147,8 +151,7 @@ class Spool:
             request: What the user asked, JSON, opaque to the spool, at most 256 KiB.
             source: The video; hard-linked into the job, else reflinked, else copied, and hashed.
             name: Its name for people; that of the source by default.
-            job_id: An explicit id; when such a job exists, it is returned and nothing is done. By default a new one
-                like ``20261122-talk-7f3a``.
+            job_id: Its id; when such a job exists, it is returned and nothing is done.
             budget: How often a task may fail or be lost.
             on_dead: What becomes of a segment whose budget is spent: the job fails, or the segment passes through
                 with the source's own pixels.
@@ -268,6 +271,24 @@ class Spool:
         path = self.layout.worker_record(wid)
         data = self.world.read(path)
         return None if data is None else decode(data, WorkerRecord, path)
+
+    def silence_s(self, wid: str) -> float:
+        """Age of a worker's last heartbeat in seconds; infinite when it has none or its process is known to be gone.
+
+        Raises:
+            OSError: It cannot be told now.
+            DamagedRecordError: Its record is damaged.
+        """
+        record = self.worker(wid)
+        if record is not None and has_ended(record.pid, record.boot, record.info.get("pids", pid_space())):
+            return float("inf")
+        return silence_s(self.world, self.layout, wid)
+
+    def lives(self, wid: str) -> bool:
+        """Whether a worker shows signs of life, for people to read: a heartbeat of the last three leases or so."""
+        with contextlib.suppress(OSError, DamagedRecordError):
+            return self.silence_s(wid) < 3 * self.settings.lease_s + _SKEW_S
+        return False
 
     def beat(self, wid: str) -> Beat | None:
         """A worker's last heartbeat; None when it left cleanly or never had one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_SPACE = Path("/proc/self/ns/pid")
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,36 @@ class Identity:
     @classmethod
     def of_this_process(cls, wid: str, host: str | None = None, slurm: str = "") -> Identity:
         """The running process, under a name of its host that a test or a scheduler may choose."""
-        boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
-        return cls(wid, host or socket.gethostname(), os.getpid(), boot, slurm)
+        return cls(wid, host or socket.gethostname(), os.getpid(), boot_id(), slurm)
+
+
+def boot_id() -> str:
+    """The same for all processes since this machine was started, and for no others; "" where there is none."""
+    return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
+
+
+def pid_space() -> int:
+    """A number for the process ids that this process can see: containers of one machine have their own."""
+    with contextlib.suppress(OSError):
+        return _PID_SPACE.stat().st_ino
+    return 0
+
+
+def has_ended(pid: int, boot: str, pids: object) -> bool:
+    """Whether a process of this machine has ended; False where that cannot be told from here.
+
+    Args:
+        pid: Its number.
+        boot: Its `boot_id`.
+        pids: Its `pid_space`.
+    """
+    if not boot or boot != boot_id() or pids != pid_space():
+        return False
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return not os.path.exists(f"/proc/{pid}")  # noqa: PTH110 - hidepid shows no stat
+    return state in "ZX"
 
 
 def succeeds(mine: str, theirs: str) -> bool:

@@ -33,7 +33,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     request: bytes  # JSON
     source: Path
     name: str
-    job_id: str | None
+    job_id: str
     budget: Budget
     on_dead: Literal["fail", "passthrough"]
     attachments: dict[str, Path]
@@ -48,10 +48,10 @@ class Submitter:
         self._ops = world.ops
 
     def submit(self, asked: Submission) -> str:
-        """The id of the job that now exists, new or (explicit id) there before."""
+        """The id of the job that now exists, new or there before."""
         _check(asked)
-        job_id = check_job_id(asked.job_id or self._new_id(asked.name))
-        if asked.job_id is not None and self._taken(job_id):
+        job_id = check_job_id(asked.job_id)
+        if self._taken(job_id):
             return job_id
         nonce = self._world.tokens()
         built = self._layout.building(job_id, nonce)
@@ -70,11 +70,6 @@ class Submitter:
         utc = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._world.clock.wall()))
         with contextlib.suppress(FileExistsError):
             self._ops.write_new(self._layout.active / f"{_RANK}-{utc}-{job_id}", b"")
-
-    def _new_id(self, name: str) -> str:
-        date = time.strftime("%Y%m%d", time.gmtime(self._world.clock.wall()))
-        slug = re.sub(r"[^a-z0-9]+", "-", Path(name).stem.lower()).strip("-")[:40].strip("-") or "video"
-        return f"{date}-{slug}-{self._world.tokens()[:4]}"
 
     def _taken(self, job_id: str) -> bool:
         return job_id in self._ops.listdir(self._layout.jobs)

@@ -1,14 +1,19 @@
-"""Whether another worker is alive, as far as its heartbeat and its lock show.
+"""Whether another worker is alive, as far as its heartbeat, its lock and its process show.
 
-Guarantee: clocks of two machines are never compared; a heartbeat is stale when its content did not change for a whole
-lease on the observer's own monotonic clock, at three reads or more. Limit: that is a suspicion, never a proof. A
-wrong one costs the work done in vain; correctness rests on the one outcome of each attempt alone.
+A worker that wants another one's task watches (`Suspicion`). Guarantee: it compares no clocks of two machines; a
+heartbeat is stale when its content did not change for a whole lease on the observer's own monotonic clock, at three
+reads or more. Limit: that is a suspicion, never a proof. A wrong one costs the work done in vain; correctness rests on
+the one outcome of each attempt alone.
+
+Who looks once, to show or to clean, goes by the age of the heartbeat (`silence_s`). Limit: that is by this machine's
+clock, so a worker that lost its power seems to live for as long as the look allows for clocks that disagree.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import time
 from dataclasses import dataclass
 
 from waterz_spool.spool.disk.fileops import NO_FILE
@@ -20,6 +25,21 @@ from waterz_spool.spool.log.layout import SpoolLayout
 _READS = 3
 _NO_HEARTBEAT = (*NO_FILE, errno.EFBIG)  # something else has its name
 _CONFIRM_S = 1.0  # a lock that can be had is looked at again after so long
+
+
+def silence_s(world: World, layout: SpoolLayout, wid: str) -> float:
+    """Age of a worker's last heartbeat in seconds; infinite when it has none.
+
+    Raises:
+        OSError: It cannot be looked at: that says nothing about who is alive.
+    """
+    try:
+        written_ns = world.ops.facts(layout.heartbeat(wid)).mtime_ns
+    except OSError as error:
+        if error.errno in (errno.ENOENT, *_NO_HEARTBEAT):
+            return float("inf")
+        raise
+    return max(0.0, time.time() - written_ns / 1e9)
 
 
 @dataclass
