@@ -109,6 +109,13 @@ def test_no_modules_of_the_spool_import_each_other_in_a_circle():
     assert left == {}
 
 
+def test_the_document_names_every_floor_room_and_module_of_the_spool():
+    text = (ROOT / "docs/architecture.md").read_text()
+    names = {name for name in FLOORS if not name.startswith("__")}
+    modules = {path.stem for path in (ROOT / "waterz_spool/spool").rglob("*.py")} - {"__init__"}
+    assert [name for name in sorted(names | modules | set(SPOOL_FLOORS) - {"__init__"}) if f"`{name}" not in text] == []
+
+
 def test_the_spool_is_found_at_a_glance():
     entries = [path for path in (ROOT / "waterz_spool/spool").iterdir() if path.name != "__pycache__"]
     assert len(entries) <= ENTRIES_MAX
