@@ -83,7 +83,7 @@ def test_a_restarted_worker_frees_what_its_predecessor_held_at_once(tmp_path, su
     video = tmp_path / "v.mp4"
     video.write_bytes(b"video")
     spool = Spool.create(tmp_path / "spool", SpoolSettings(lease_s=3600, locks="off"))
-    spool.submit(b"{}", source=video)
+    spool.submit(b"{}", source=video, job_id="job")
     first = Session(spool, slurm="c/7_1.0", threads=False)
     first.start()
     assert first.next().attempt == 1  # and dies
@@ -104,7 +104,7 @@ def test_waiting_ends_when_the_last_worker_has_gone(tmp_path, monkeypatch, queue
     video = tmp_path / "v.mp4"
     video.write_bytes(b"video")
     spool = Spool.create(tmp_path / "spool")
-    job = spool.submit(b"{}", source=video)
+    job = spool.submit(b"{}", source=video, job_id="job")
     monkeypatch.setattr(presence, "queued", queued)
     monkeypatch.setattr(presence, "EVERY_S", 0.0)
     left = presence.WorkersLeft(spool, SlurmConfig())

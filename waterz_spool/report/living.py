@@ -11,7 +11,7 @@ from functools import cached_property
 
 import msgspec
 
-from waterz_spool.spool import SEGMENT, Beat, DamagedRecordError, Job, JobState, Spool, TaskState, WorkerRecord
+from waterz_spool.spool import SEGMENT, Beat, DamagedRecordError, Job, JobState, Spool, TaskState, WorkerRecord, refusal
 
 _OWNERS = 64
 
@@ -113,19 +113,7 @@ class Living:
         """Workers that could take what is ready: they serve its stage, this job and its user."""
         open_ = [task.task for task in state.tasks if task.kind in ("ready", "running")]
         stages = {SEGMENT if isinstance(task, int) else task for task in open_}
-        found = [alive for alive in self.everybody if stages & set(alive.record.tasks)]
-        return [alive for alive in found if self._serves(alive.record, job)]
-
-    def _serves(self, record: WorkerRecord, job: Job) -> bool:
-        jobs = record.info.get("jobs")
-        if jobs and job.id not in jobs:
-            return False
-        if record.info.get("serve_group"):
-            return True
-        with contextlib.suppress(OSError):  # the server may show a user under another number
-            shown = self.spool.world.ops.look(self.spool.layout.heartbeat(record.w)).uid
-            return job.owner() in (record.uid, shown)
-        return True
+        return [alive for alive in self.everybody if not refusal(self.spool, alive.record, job, stages)]
 
 
 def standing(job: Job, state: JobState, living: Living) -> str:

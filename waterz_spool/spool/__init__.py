@@ -28,6 +28,7 @@ from waterz_spool.spool.log.snapshot import JobState, Reason
 from waterz_spool.spool.log.states import TaskState
 from waterz_spool.spool.root import Spool
 from waterz_spool.spool.worker.claims import Claim
+from waterz_spool.spool.worker.gates import refusal
 from waterz_spool.spool.worker.owners import Owners
 from waterz_spool.spool.worker.roles import FinalClaim, PrepClaim, SegmentClaim
 from waterz_spool.spool.worker.session import Session
@@ -72,5 +73,6 @@ __all__ = [
     "label",
     "pid_space",
     "random_token",
+    "refusal",
     "storage_error",
 ]

@@ -10,11 +10,11 @@ from random import Random
 from waterz_spool.spool.job.attempt import Attempt
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.formats import DamagedRecordError, SpoolSettings
-from waterz_spool.spool.log.layout import Task, stage_of
+from waterz_spool.spool.log.layout import Task
 from waterz_spool.spool.log.snapshot import Snapshot
 from waterz_spool.spool.log.states import TaskLog, backoff_exponent
 
-Accept = Callable[[Job, Task, int], bool]
+LetsIn = Callable[[Job, Attempt], bool]
 
 _TASKS_PER_MISS = 2000  # a miss costs the same everywhere, a listing grows with the job
 _OWN_FAILURE_FACTOR = 3.0  # a segment that failed on this host is left to others for so much longer,
@@ -52,8 +52,7 @@ class Candidates:
         contested: Whether somebody else had a segment that was open at the last look: another look may show more.
     """
 
-    def __init__(self, tasks: frozenset[str], host: str, settings: SpoolSettings, random: Random) -> None:
-        self._tasks = tasks
+    def __init__(self, host: str, settings: SpoolSettings, random: Random) -> None:
         self._host = host
         self._settings = settings
         self._random = random
@@ -72,12 +71,12 @@ class Candidates:
         self._misses_max = 1
         self.contested = False
 
-    def add(self, job: Job, snapshot: Snapshot, now: float, accept: Accept) -> None:
+    def add(self, job: Job, snapshot: Snapshot, now: float, lets_in: LetsIn) -> None:
         """Take up what a look at a job shows."""
         found = [
-            Candidate(job, Attempt(job.id, task, attempt), self._not_before(job, snapshot, task, attempt, now))
-            for task, attempt in snapshot.claimable()
-            if stage_of(task) in self._tasks and accept(job, task, attempt)
+            Candidate(job, what, self._not_before(job, snapshot, what, now))
+            for task, number in snapshot.claimable()
+            if lets_in(job, what := Attempt(job.id, task, number))
         ]
         first = [candidate for candidate in found if isinstance(candidate.what.task, str)]
         rest = [candidate for candidate in found if isinstance(candidate.what.task, int)]
@@ -125,20 +124,19 @@ class Candidates:
         late = self.next_late()
         return late.not_before - now if late else None
 
-    def _not_before(self, job: Job, snapshot: Snapshot, task: Task, attempt: int, now: float) -> float:
+    def _not_before(self, job: Job, snapshot: Snapshot, what: Attempt, now: float) -> float:
         """Backoff from this observer's first sight of the open attempt; a fresh observer starts anew."""
-        log = snapshot.task(task)
+        task, log = what.task, snapshot.task(what.task)
         doubled = backoff_exponent(log)
-        if doubled is None or (log.kinds.get(attempt - 1) == "released" and not self._failed_here(job, task, log)):
+        if doubled is None or (log.kinds.get(what.number - 1) == "released" and not self._failed_here(job, task, log)):
             return now
-        key = Attempt(job.id, task, attempt)
-        if key not in self._first_seen:
+        if what not in self._first_seen:
             wait_s = min(self._settings.backoff_s * 2.0**doubled, self._settings.backoff_max_s)
             wait_s *= 1.0 + self._random.random()
             if self._failed_here(job, task, log):
                 wait_s = min(wait_s * _OWN_FAILURE_FACTOR, wait_s + _OWN_FAILURE_MOST_S)
-            self._first_seen[key] = now + wait_s
-        return self._first_seen[key]
+            self._first_seen[what] = now + wait_s
+        return self._first_seen[what]
 
     def _failed_here(self, job: Job, task: Task, log: TaskLog) -> bool:
         """Whether any attempt failed on this host; failures are few, and each is read once."""

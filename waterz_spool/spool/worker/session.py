@@ -16,15 +16,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from waterz_spool.errors import UsageError
 from waterz_spool.spool.disk.machine import Identity
-from waterz_spool.spool.hosts import Streak
 from waterz_spool.spool.job.attempt import Attempt
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.log.alive import Suspicion
 from waterz_spool.spool.log.formats import DamagedRecordError, EndRecord
 from waterz_spool.spool.log.layout import FINAL, PREP, SEGMENT
 from waterz_spool.spool.root import Spool
-from waterz_spool.spool.worker.candidates import Accept, Candidate, Candidates
+from waterz_spool.spool.worker.candidates import Candidate, Candidates
 from waterz_spool.spool.worker.claims import Claim
+from waterz_spool.spool.worker.gates import Accept, Gates
 from waterz_spool.spool.worker.heartbeat import Heart
 from waterz_spool.spool.worker.ledger import Ended, Ledger
 from waterz_spool.spool.worker.owners import Owners
@@ -68,7 +68,6 @@ class Session:
     Attributes:
         owners: Whose jobs are whose.
         trouble: What storage refuses at present.
-        stopped: Whether this host claims nothing, see `Hosts`.
     """
 
     def __init__(
@@ -95,13 +94,21 @@ class Session:
         self.heart = Heart(spool.layout.heartbeat(self.wid), self.world, self.settings)
         self._random = Random(self.wid)
         self.trouble = Trouble(spool.layout, self.world, self.heart, host=self.me.host, random=self._random)
-        self._accept = accept or (lambda job, task, attempt: True)
         self._threads = threads
         self._presence = Presence(spool, self.me, self.heart, self.trouble, tasks=self.tasks, info=info or {})
-        self._candidates = Candidates(self.tasks, self.me.host, self.settings, self._random)
+        self._candidates = Candidates(self.me.host, self.settings, self._random)
         self.owners = Owners(spool.layout.heartbeat(self.wid), serve_group=serve_group)
-        skip = self.owners.left_alone
-        self._survey = Survey(spool, jobs, self.clock, refused=self.trouble.note, over=self._forget, skip=skip)
+        self._gates = Gates(
+            spool,
+            self.trouble,
+            self.owners,
+            host=self.me.host,
+            stages=self.tasks,
+            accept=accept or (lambda job, task, attempt: True),
+        )
+        self._survey = Survey(
+            spool, jobs, self.clock, refused=self.trouble.note, over=self._forget, skip=self._gates.left_alone
+        )
         suspicion = Suspicion(spool.layout, self.world, self.settings, self.me)
         self._recovery = Recovery(spool, suspicion, self.me, self.clock)
         self._ledger = Ledger(spool, self.me, self.trouble)
@@ -109,16 +116,17 @@ class Session:
         self._ended: set[Attempt] = set()
         self._executions: dict[Attempt, int] = {}
         self._idle_s = 0.0
-        self._paused = False
-        self._paused_at = float("-inf")
         self._guard = threading.RLock()
-        self._streak = Streak(self.me.host)
-        self.stopped = False
 
     @property
     def wid(self) -> str:
         """This worker's id."""
         return self.me.wid
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this host claims nothing, see `Hosts`."""
+        return self._gates.stopped
 
     @property
     def title(self) -> str:
@@ -165,7 +173,7 @@ class Session:
         it does not know of (their link was done, its answer lost), claims of workers that are dead by all signs.
         """
         self._settle()
-        if self._holding():
+        if self._gates.closed(self._presence.introduce):
             self._wait_longer()
             return None
         claim = self._claim_one()
@@ -225,41 +233,17 @@ class Session:
             base_s = min(base_s, notice_s)
         self._idle_s = base_s * (0.75 + self._random.random() / 4)
 
-    def _holding(self) -> bool:
-        """Whether to claim nothing: for want of space, or because the spool is paused (asked at most once a poll)."""
-        if self.trouble.holding():
-            return True
-        now = self.clock.monotonic()
-        if self._paused or now - self._paused_at >= self.settings.poll_s:
-            try:
-                self._presence.introduce()
-                self._paused, self._paused_at = self.spool.paused, now
-            except OSError as error:
-                self.trouble.note(error)
-                return True
-        return self._paused
-
     def _look(self) -> None:
         """A fresh look at the jobs in order, until one has something for us."""
         self._candidates.refill()
-        if self._host_stopped():
+        if self._gates.look_at_host():
             return
         now = self.clock.monotonic()
         for job, snapshot in self._survey.look(repair=True):
             self._help(job, snapshot.control.cancel, snapshot.task(FINAL).done, snapshot.commit is not None)
-            self._candidates.add(job, snapshot, now, self._accept)
+            self._candidates.add(job, snapshot, now, self._gates.lets_in)
             if self._candidates.ready:
                 return
-
-    def _host_stopped(self) -> bool:
-        """Whether this host leaves work to others, because it fails at what works elsewhere."""
-        why = self._streak.verdict()
-        if why:
-            with contextlib.suppress(OSError):
-                self.spool.hosts.stop(self.me.host, why)
-                self._streak.broken()
-        self.stopped = self.spool.hosts.is_stopped(self.me.host)
-        return self.stopped
 
     def _forget(self, job_id: str) -> bool:
         """A job is over: a worker that lives for months must not remember all that it ever did."""
@@ -290,7 +274,7 @@ class Session:
 
     def _try(self, candidate: Candidate) -> Claim | None:
         job, what = candidate.job, candidate.what
-        if what in self._working or what in self._ended or not self._accept(job, what.task, what.number):
+        if what in self._working or what in self._ended or not self._gates.lets_in(job, what):
             return None
         won = answered = False
         try:
@@ -373,9 +357,9 @@ class Session:
         if not ended.kind:
             self._presence.renew_lock()
         if ended.kind == "failed":
-            self._streak.failed(ended.job, ended.what.task)
+            self._gates.streak.failed(ended.job, ended.what.task)
         elif ended.kind == "done":
-            self._streak.broken()
+            self._gates.streak.broken()
             self.trouble.over(proven=True)
         if not self._working:
             self.heart.note(job="", task="", k=0, fraction=0.0, step="")
