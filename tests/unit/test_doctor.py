@@ -12,7 +12,7 @@ from waterz_spool.__main__ import main
 from waterz_spool.errors import SetupError
 from waterz_spool.launch import doctor
 from waterz_spool.launch.spools import settings_for
-from waterz_spool.spool import FileOps, SpoolLayout
+from waterz_spool.spool import SpoolLayout, World
 from waterz_spool.spool.mount.probe import ok
 from waterz_spool.spool.mount.verdict import Verdict, put_verdict
 
@@ -88,6 +88,6 @@ def test_a_codec_that_libav_lacks(missing: list[str], state: str, monkeypatch: p
 def test_a_new_spool_that_two_hosts_share_is_patient(tmp_path: Path, late_s: float, lease_s: float) -> None:
     assert settings_for(tmp_path).lease_s == 20.0
     verdict = Verdict(n="n", hosts=("a", "b"), t=0.0, machines=2, late_s=late_s)
-    put_verdict(FileOps(), SpoolLayout(tmp_path), verdict, iter("xyz").__next__)
+    put_verdict(World.real(), SpoolLayout(tmp_path), verdict)
     settings = settings_for(tmp_path)
     assert (settings.lease_s, settings.locks) == (lease_s, "off")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from waterz_spool.errors import WaterzError
 from waterz_spool.launch.spools import file_system, settings_for
-from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, SystemClock, random_token
+from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, World
 from waterz_spool.spool.mount import (
     Check,
     Meeting,
@@ -61,7 +61,7 @@ def spool_checks(root: Path) -> Iterator[Check]:
         ("folder", lambda: probe_access(root, ops)),
         ("file system", lambda: [_file_system(root)]),
         ("space", lambda: probe_space(root)),
-        ("names", lambda: NameProbe(root, ops, SystemClock(), random_token).run()),
+        ("names", lambda: NameProbe(root, World.real()).run()),
         ("spool", lambda: [_spool(root)]),
     ):
         for check in limited(name, act):
@@ -182,12 +182,12 @@ def _spool(root: Path) -> Check:
 
 
 def _pair(root: Path, meet_s: float) -> Checks:
-    ops, clock = FileOps(), SystemClock()
+    world = World.real()
     layout = SpoolLayout(root)
-    side = Meeting(layout.doctor, ops, clock, random_token).find(meet_s)
+    side = Meeting(layout.doctor, world).find(meet_s)
     try:
         a, b = PairProbe(side, socket.gethostname()).run()
-        verdict = judge(a, b, random_token(), side.say())
+        verdict = judge(a, b, world.tokens(), side.say())
         yield from explain(verdict, a, b, _settings(root))
         if side.seat == "a":
             yield _record(layout, verdict, useful=a.device != b.device or verdict.machines > 1)
@@ -207,4 +207,4 @@ def _record(layout: SpoolLayout, verdict: Verdict, *, useful: bool) -> Check:
     """Only what was seen by two clients is worth a record."""
     if not useful:
         return warn("verdict", "not recorded")
-    return ok("verdict", f"recorded as {put_verdict(FileOps(), layout, verdict, random_token).name}")
+    return ok("verdict", f"recorded as {put_verdict(World.real(), layout, verdict).name}")

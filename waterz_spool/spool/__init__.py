@@ -6,9 +6,10 @@ may lie. To the spool, what a job asks, its plan and its segments are opaque JSO
 
 from waterz_spool.spool.clean import Cleaned
 from waterz_spool.spool.disk.atomic import UndecidedError
-from waterz_spool.spool.disk.clock import Clock, SystemClock, random_token
+from waterz_spool.spool.disk.clock import Clock, SystemClock
 from waterz_spool.spool.disk.fileops import FILE_MODE, FileOps
 from waterz_spool.spool.disk.machine import pid_space
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.job.jobs import Job
 from waterz_spool.spool.job.verify import Violation
 from waterz_spool.spool.log.formats import (
@@ -69,10 +70,10 @@ __all__ = [
     "UndecidedError",
     "Violation",
     "WorkerRecord",
+    "World",
     "check_file_name",
     "label",
     "pid_space",
-    "random_token",
     "refusal",
     "storage_error",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from waterz_spool.errors import TryAgainError
-from waterz_spool.spool import FileOps, SpoolSettings, SystemClock
+from waterz_spool.spool import FileOps, SpoolSettings, SystemClock, World
 from waterz_spool.spool.disk.clock import random_token
 from waterz_spool.spool.mount.meeting import Meeting, Side
 from waterz_spool.spool.mount.pair import RACES, Found, PairProbe, explain, judge
@@ -20,7 +20,7 @@ from waterz_spool.spool.mount.probe import NameProbe, probe_access
 
 def alone(root: Path, ops: FileOps | None = None) -> dict[str, tuple[str, str]]:
     """State and text by name."""
-    checks = NameProbe(root, ops or FileOps(), SystemClock(), random_token).run()
+    checks = NameProbe(root, World(ops or FileOps(), SystemClock(), random_token)).run()
     return {check.name: (check.state, check.what) for check in checks}
 
 
@@ -77,7 +77,7 @@ def together(root: Path, act, *ops: FileOps, limit_s: float = 20.0) -> list[obje
 
     def run(number: int) -> None:
         try:
-            side = Meeting(root / "doctor", ops[number], SystemClock(), random_token).find(limit_s)
+            side = Meeting(root / "doctor", World(ops[number], SystemClock(), random_token)).find(limit_s)
             try:
                 given[number] = act(side)
             finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from waterz_spool.errors import SetupError
-from waterz_spool.spool import DamagedRecordError, FileOps, Spool, SpoolSettings
+from waterz_spool.spool import DamagedRecordError, FileOps, Spool, SpoolSettings, World
 from waterz_spool.spool.mount.verdict import Verdict, newest_verdict, put_verdict
 
 TWO = {"hosts": ("a", "b"), "t": 0.0, "machines": 2}
@@ -17,9 +17,7 @@ TWO = {"hosts": ("a", "b"), "t": 0.0, "machines": 2}
 def told(folder: Path, **found: object) -> Spool:
     """A spool with that verdict, opened after it."""
     spool = Spool.open(folder)
-    put_verdict(
-        spool.world.ops, spool.layout, Verdict(**{**TWO, "n": spool.world.tokens(), **found}), spool.world.tokens
-    )
+    put_verdict(spool.world, spool.layout, Verdict(**{**TWO, "n": spool.world.tokens(), **found}))
     return Spool.open(folder)
 
 
@@ -48,8 +46,8 @@ def test_an_unsafe_file_system_is_refused_until_found_safe(tmp_path: Path) -> No
     assert refused.value.exit_code == 6
     with pytest.raises(SetupError):
         Spool.create(tmp_path)
-    ops, layout = FileOps(), Spool.create(tmp_path / "other").layout.__class__(tmp_path)
-    put_verdict(ops, layout, Verdict(**TWO, n="2"), iter("xy").__next__)
+    layout = Spool.create(tmp_path / "other").layout.__class__(tmp_path)
+    put_verdict(World.real(), layout, Verdict(**TWO, n="2"))
     assert Spool.open(tmp_path).settings == SpoolSettings()
     assert sorted(path.name for path in tmp_path.glob("doctor.*")) == ["doctor.1.json", "doctor.2.json"]
 
@@ -57,7 +55,7 @@ def test_an_unsafe_file_system_is_refused_until_found_safe(tmp_path: Path) -> No
 def test_verdicts_are_numbered_and_the_last_one_holds(tmp_path: Path) -> None:
     spool = Spool.create(tmp_path)
     for number in range(1, 12):
-        put_verdict(spool.world.ops, spool.layout, Verdict(**TWO, n=str(number)), spool.world.tokens)
+        put_verdict(spool.world, spool.layout, Verdict(**TWO, n=str(number)))
     held = newest_verdict(spool.world.ops, spool.layout)
     assert held is not None
     assert held.n == "11"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from waterz_spool.spool.disk.atomic import RECORD_CAP_BYTES, put_if_absent, read_settled
-from waterz_spool.spool.disk.clock import Clock, Tokens
+from waterz_spool.spool.disk.clock import Clock, SystemClock, Tokens, random_token
 from waterz_spool.spool.disk.fileops import FileOps
 
 
@@ -23,6 +23,11 @@ class World:
     ops: FileOps
     clock: Clock
     tokens: Tokens
+
+    @classmethod
+    def real(cls) -> World:
+        """This machine's."""
+        return cls(FileOps(), SystemClock(), random_token)
 
     def put(self, path: Path, data: bytes) -> bool:
         """Put a record under a name unless the name is taken; see `put_if_absent`."""

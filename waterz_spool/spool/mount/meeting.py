@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 
 from waterz_spool.errors import TryAgainError
-from waterz_spool.spool.disk.atomic import UndecidedError, put_if_absent
-from waterz_spool.spool.disk.clock import Clock, Tokens
-from waterz_spool.spool.disk.fileops import BeatFile, FileOps
+from waterz_spool.spool.disk.atomic import UndecidedError
+from waterz_spool.spool.disk.fileops import BeatFile
+from waterz_spool.spool.disk.world import World
 
 BOX_BYTES = 4096
 POLL_S = 0.05
@@ -49,13 +49,11 @@ class Side:
         who: A name that nobody else has.
     """
 
-    def __init__(
-        self, folder: Path, seat: str, ops: FileOps, clock: Clock, *, who: str, pause: Callable[[float], None]
-    ) -> None:
+    def __init__(self, folder: Path, seat: str, world: World, *, who: str, pause: Callable[[float], None]) -> None:
         self.folder = folder
         self.seat = seat
-        self.ops = ops
-        self.clock = clock
+        self.ops = world.ops
+        self.clock = world.clock
         self.pause = pause
         self.who = who
         self._step = 0
@@ -127,21 +125,18 @@ class Meeting:
 
     Args:
         folder: Where tables are laid.
-        ops: The file operations.
-        clock: Where time comes from.
-        tokens: Where unique names come from.
+        world: Files, time and names.
         pause: How time passes between looks.
     """
 
     def __init__(
         self,
         folder: Path,
-        ops: FileOps,
-        clock: Clock,
-        tokens: Tokens,
+        world: World,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._folder, self._ops, self._clock, self._tokens, self._pause = folder, ops, clock, tokens, pause
+        self._folder, self._world, self._pause = folder, world, pause
+        self._ops, self._clock, self._tokens = world.ops, world.clock, world.tokens
         self._seen: dict[str, int] = {}
 
     def find(self, limit_s: float) -> Side:
@@ -184,7 +179,7 @@ class Meeting:
                     self._ops.remove_tree(self._folder / name)
 
     def _side(self, name: str, seat: str) -> Side:
-        return Side(self._folder / name, seat, self._ops, self._clock, who=self._tokens(), pause=self._pause)
+        return Side(self._folder / name, seat, self._world, who=self._tokens(), pause=self._pause)
 
     def _lay(self) -> Side:
         side = self._side(self._tokens(), "a")
@@ -225,7 +220,7 @@ class Meeting:
         """The seat at a table, or its closing: whoever links the name first. A doubt is waited out."""
         for _ in range(_DOUBTS):
             try:
-                return put_if_absent(self._ops, side.folder / "seat", side.who.encode(), self._tokens())
+                return self._world.put(side.folder / "seat", side.who.encode())
             except UndecidedError:
                 self._pause(4 * POLL_S)
             except OSError:  # the table is gone

@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 
 from waterz_spool.spool.disk.atomic import link_if_absent
-from waterz_spool.spool.disk.clock import Clock, Tokens
 from waterz_spool.spool.disk.fileops import FOLDER_MODE, NO_LINKS, FileOps
 from waterz_spool.spool.disk.machine import take_lock
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.log.layout import SpoolLayout
 
 MTIMES = 8
@@ -95,15 +95,13 @@ class NameProbe:
 
     Args:
         root: The folder.
-        ops: The file operations.
-        clock: Where time comes from.
-        tokens: Where unique names come from.
+        world: Files, time and names.
     """
 
-    def __init__(self, root: Path, ops: FileOps, clock: Clock, tokens: Tokens) -> None:
-        self._ops, self._clock = ops, clock
+    def __init__(self, root: Path, world: World) -> None:
+        self._ops, self._clock = world.ops, world.clock
         self._parent = SpoolLayout(root).doctor
-        self._folder = self._parent / f"alone.{tokens()}"
+        self._folder = self._parent / f"alone.{world.tokens()}"
 
     def run(self) -> Iterator[Check]:
         """All checks."""

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from waterz_spool.errors import SetupError
-from waterz_spool.spool.disk.atomic import put_if_absent, read_settled
-from waterz_spool.spool.disk.clock import Tokens
+from waterz_spool.spool.disk.atomic import read_settled
 from waterz_spool.spool.disk.fileops import FileOps
+from waterz_spool.spool.disk.world import World
 from waterz_spool.spool.log.formats import SpoolSettings, decode, encode
 from waterz_spool.spool.log.layout import SpoolLayout, verdict_number
 
@@ -58,10 +58,10 @@ def newest_verdict(ops: FileOps, layout: SpoolLayout) -> Verdict | None:
     return None if data is None else decode(data, Verdict, path)
 
 
-def put_verdict(ops: FileOps, layout: SpoolLayout, verdict: Verdict, tokens: Tokens) -> Path:
+def put_verdict(world: World, layout: SpoolLayout, verdict: Verdict) -> Path:
     """Record a verdict under the next number; it holds for whoever opens the spool from now on."""
-    number = 1 + max((verdict_number(name) for name in ops.listdir(layout.root)), default=0)
-    while not put_if_absent(ops, layout.verdict(number), encode(verdict), tokens()):
+    number = 1 + max((verdict_number(name) for name in world.ops.listdir(layout.root)), default=0)
+    while not world.put(layout.verdict(number), encode(verdict)):
         number += 1
     return layout.verdict(number)
 
