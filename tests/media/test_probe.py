@@ -190,6 +190,20 @@ def test_what_is_no_usable_video_gets_a_clear_error(name: str, tmp_path: Path) -
     assert "\n" not in what
 
 
+def test_nothing_listens_to_libav_while_a_decoder_has_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log takes Python's lock, for which a decoder's threads would wait while Python waits for them."""
+    path = make.video(tmp_path / "a.mp4", frames=9)
+    asked = []
+
+    def listen(container: Any, stream: Any) -> str:
+        asked.append(stream.codec_context.is_open)
+        return "left"
+
+    monkeypatch.setattr("waterz_spool.media.probing.chroma_location", listen)
+    assert media.probe(path).chroma_location == "left"
+    assert asked == [False]
+
+
 def test_a_stream_without_announced_length_is_what_can_be_decoded(tmp_path: Path) -> None:
     whole = make.video(tmp_path / "a.ts", frames=60)
     path = make.truncate(tmp_path / "b.ts", whole, 0.6)

@@ -54,11 +54,12 @@ def probe(path: Path, *, place: int | None = None) -> VideoInfo:
         if not moving:
             raise InputError("a video stream is missing", where=str(path), todo="make the file again")
         stream = moving[0]
+        chroma = chroma_location(container, stream)  # before a decoder has threads: they would wait for the log
         frame = _first_frame(container, stream, path)
         _refuse_unsupported(stream, frame, path)
         if counted_rate(container, stream) is None:
             _refuse_start(frame, path)
-        return _info(container, stream, frame, {s.index for s in moving})
+        return _info(container, stream, frame, {s.index for s in moving}, chroma=chroma)
 
 
 def place_in_result(info: VideoInfo, drop: Collection[int]) -> int:
@@ -127,7 +128,9 @@ def _refuse_start(frame: av.VideoFrame, path: Path) -> None:
         )
 
 
-def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame, moving: set[int]) -> VideoInfo:
+def _info(
+    container: InputContainer, stream: VideoStream, frame: av.VideoFrame, moving: set[int], *, chroma: str
+) -> VideoInfo:
     """All facts in one record."""
     counted = counted_rate(container, stream)
     rate = counted or stream.average_rate or stream.base_rate
@@ -163,7 +166,7 @@ def _info(container: InputContainer, stream: VideoStream, frame: av.VideoFrame, 
         content_light=content_light(frame),
         dynamic_hdr=dynamic_hdr(frame),
         called_interlaced=_called_interlaced(stream),
-        chroma_location=chroma_location(container, stream) if (work.shift_x, work.shift_y) == (1, 1) else "",
+        chroma_location=chroma if (work.shift_x, work.shift_y) == (1, 1) else "",
     )
 
 

@@ -251,7 +251,9 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
 def chroma_location(container: Any, stream: VideoStream) -> str:
     """Where chroma samples lie between those of luma, in libav's word; "" when nothing says.
 
-    PyAV hands out no such field. libav prints it in its description of a file, for who wants to know much.
+    PyAV hands out no such field. libav prints it in its description of a file, for who wants to know much. To be asked
+    before anything of the file is decoded: a decoder's threads that log meanwhile wait for this one, and this one for
+    them as soon as it closes the file.
     """
     with _LISTENING:
         level = libav_log.get_level()
