@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from waterz_spool.detect.plates import Slopes
 from waterz_spool.detect.shapes import Image
 from waterz_spool.detect.windows import gradient
 
@@ -29,12 +31,16 @@ class Evidence:
     Attributes:
         persistent: Edges that stay.
         busy: Edges that are there in most frames, wherever they come from.
+        slopes: Their median over time.
         activity: Temporal standard deviation of the luma without its extremes, grey levels.
+        motion: Median change of the luma from one picture to the next, grey levels: a cut between two stills has none.
     """
 
     persistent: NDArray[np.bool_]
     busy: NDArray[np.bool_]
+    slopes: Slopes
     activity: Image
+    motion: Image
 
 
 def telling(frames: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -55,13 +61,18 @@ def gather(luma: Sequence[Image]) -> Evidence:
     agreement = (projection > 0.5 * size).mean(axis=0)
     persistent = (size > MIN_GRADIENT) & (agreement > AGREEMENT) & (deviation < MAX_DEVIATION * size + 1)
     busy = np.median(np.hypot(across, down), axis=0) > MIN_GRADIENT
-    return Evidence(persistent, busy, _activity(luma))
+    return Evidence(persistent, busy, Slopes(mid_across, mid_down), _activity(luma), _motion(luma))
 
 
 def _activity(luma: Sequence[Image]) -> Image:
     out = len(luma) // OUTLIERS
     values = np.sort(np.stack(luma), axis=0)
     return np.asarray(np.std(values[out : len(luma) - out], axis=0), np.float32)
+
+
+def _motion(luma: Sequence[Image]) -> Image:
+    changes = [cv2.absdiff(one, other) for one, other in pairwise(luma)]
+    return np.asarray(np.median(np.stack(changes), axis=0), np.float32)
 
 
 def drift_px(luma: Sequence[Image], where: NDArray[np.bool_]) -> float:

@@ -23,6 +23,7 @@ from waterz_spool.detect.base import Findings, Found, Luma, Rejected, Reread
 from waterz_spool.detect.evidence import Evidence, drift_px, gather, telling
 from waterz_spool.detect.jumping import jumping
 from waterz_spool.detect.jumps import BLOCKS, JumpWatch
+from waterz_spool.detect.plates import open_side, rectangle
 from waterz_spool.detect.shapes import Image, Mask, closed, disc, filled, plate, trimmed
 from waterz_spool.detect.windows import BLOCK, Shares, Windows, eight_bits, small
 from waterz_spool.records import Box
@@ -31,7 +32,9 @@ FRAMES = 32
 LOOK_RATE = 25.0  # frames per second from which on what moves is told from what stays
 
 MIN_EDGE_PX = 60
-MAX_AREA = 0.12  # of the frame
+MAX_AREA = 0.12  # of the frame, all overlays together; that of a plate with four straight sides apart
+MAX_PLATE_AREA = 0.2
+MIN_MOTION = 1.5  # of the surroundings from one picture to the next, grey levels
 MIN_ACTIVITY = 3.0  # temporal standard deviation of the surroundings, grey levels
 INNER_SHARE = 0.35  # of an overlay's edges at least lie on it, the others just outside
 MAX_INNER_ACTIVITY = 0.85  # of the surroundings'; measured: overlays at most 0.70, structures of the scene from 0.93
@@ -39,6 +42,7 @@ SLOW_SHARE = 0.6  # of the short windows in which the scene's edges persist: the
 SLOW_INNER_ACTIVITY = 0.45  # then; measured: opaque overlays at most 0.40, soft scenes that creep from 0.51
 MAX_DRIFT_PX = 0.6  # measured: overlays at most 0.24; fixed points of zooms, soft scenes that creep from 1.7
 MAX_RING_SHARE = 0.55  # of the short windows; measured: overlays at most 0.40, fixed points of zooms 0.33 to 0.85
+HALF_FOUND = 0.6  # confidence of what has more edges beside it
 AROUND_PX, MIN_RING_PX = (3, 24), 20
 MAX_SPAN = 0.9  # of the frame's width or height
 MIN_FILL = 0.25  # of a known box: rows times columns that hold something of the overlay
@@ -204,7 +208,7 @@ def _candidates(luma: Sequence[Image], evidence: Evidence, share: Image) -> tupl
     edges = evidence.persistent.astype(np.uint8)
     joined = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, disc(9))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    taken = np.zeros_like(edges)
+    taken, plates = np.zeros_like(edges), np.zeros_like(edges)
     slow = evidence.busy.any() and float(share[evidence.busy].mean()) > SLOW_SHARE
     rejected: list[Rejected] = []
     for label in range(1, count):
@@ -213,7 +217,8 @@ def _candidates(luma: Sequence[Image], evidence: Evidence, share: Image) -> tupl
         if int(edges[part].sum()) < MIN_EDGE_PX or min(w, h) < 5:
             continue
         box = (x, y, x + w, y + h)
-        if w * h > MAX_AREA * edges.size:
+        plate_box = rectangle(evidence.slopes, box)
+        if w * h > (MAX_PLATE_AREA if plate_box else MAX_AREA) * edges.size:
             rejected.append(Rejected(box, "too large for an overlay"))
             continue
         if w > MAX_SPAN * edges.shape[1] or h > MAX_SPAN * edges.shape[0]:
@@ -223,19 +228,28 @@ def _candidates(luma: Sequence[Image], evidence: Evidence, share: Image) -> tupl
         around = _activity_around(area, joined, evidence.activity)
         inner = float(np.quantile(evidence.activity[own], INNER_SHARE))
         doubts = {
-            _STATIC: around / MIN_ACTIVITY,
+            _STATIC: min(around / MIN_ACTIVITY, _activity_around(area, joined, evidence.motion) / MIN_MOTION),
             _STATIC if slow else "it changes as much as its surroundings": (
                 (SLOW_INNER_ACTIVITY if slow else MAX_INNER_ACTIVITY) * around / max(inner, 1e-6)
             ),
             "it does not stand quite still": MAX_DRIFT_PX / max(drift_px(luma, own), 1e-6),
             "edges around it stay, too": MAX_RING_SHARE / max(_share_around(area, evidence, share), 1e-6),
         }
+        mask = _own_pixels(area, share, evidence.activity, around=around, box=box)
+        plate_px = np.zeros_like(mask)
+        if plate_box:
+            x0, y0, x1, y1 = plate_box
+            plate_px[y0:y1, x0:x1] = int((x1 - x0) * (y1 - y0) <= MAX_PLATE_AREA * edges.size)
+        if mask.any() and open_side(evidence.slopes, _hull(mask | plate_px)):
+            doubts["a straight edge beside it stays, too: there is more of it than was found"] = HALF_FOUND
         why = min(doubts, key=lambda each: doubts[each])
         if doubts[why] < 1:
             rejected.append(Rejected(box, why, math.prod(min(1.0, max(0.0, near)) for near in doubts.values())))
         else:
-            taken |= _own_pixels(area, share, evidence.activity, around=around, box=box)
-    if _scene_is_static(evidence, taken):
+            taken |= mask | plate_px
+            plates |= plate_px
+    much = int((taken & (1 - plates)).sum()) > MAX_AREA * edges.size
+    if much or _scene_is_static(evidence, taken):
         rejected = [replace(item, confidence=0.0) for item in rejected]
         rejected += [Rejected(_boxes(taken)[0], _STATIC)] if taken.any() else []
         return np.zeros_like(taken), rejected
@@ -268,6 +282,11 @@ def _scene_is_static(evidence: Evidence, taken: NDArray[np.generic]) -> bool:
     outside = cv2.dilate((taken != 0).astype(np.uint8), np.ones((21, 21), np.uint8)) == 0
     busy = int((evidence.busy & outside).sum())
     return busy > 0 and int((evidence.persistent & outside).sum()) > MAX_STATIC_SCENE * busy
+
+
+def _hull(mask: Mask) -> Box:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _boxes(mask: Mask) -> list[Box]:
