@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from waterz_spool.detect import patches
 from waterz_spool.detect.refine import Refined, refine
 from waterz_spool.detect.refine.steady import steady
+from waterz_spool.detect.refine.turned import turned
 
 WIDTH, HEIGHT, FRAMES = 320, 180, 40
 SIZE = (WIDTH, HEIGHT)
@@ -266,6 +267,25 @@ def test_long_videos_are_read_in_parts_and_give_the_same_masks(monkeypatch):
     assert refined.certain, refined.reason
     check(overlays, in_parts)
     assert np.mean([(a != b).mean() for a, b in zip(at_once, in_parts, strict=True)]) < 0.01
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_video_that_a_player_turns_gives_the_same_masks(rotation):
+    """The frames lie turned in the file; what is masked is the same, turned back."""
+    overlays = two_captions("outline")
+    shown, box = burnt(scene(moving=True), overlays), around(overlays)
+    _, wanted = found_in(shown, box)
+    coded = np.rot90(shown, -(rotation // 90), axes=(1, 2))
+    size = coded.shape[2], coded.shape[1]
+    there = turned(box, SIZE, (360 - rotation) % 360)
+
+    def crops(window, start, stop):
+        x0, y0, x1, y1 = window
+        return (frame[y0:y1, x0:x1] for frame in coded[start:stop])
+
+    refined = refine(crops, there, (0, FRAMES), size=size, rotation=rotation)
+    found = patches.masks(refined.patches, FRAMES, size=size)
+    assert all(np.array_equal(np.rot90(mask, rotation // 90), true) for mask, true in zip(found, wanted, strict=True))
 
 
 def test_the_same_frames_give_the_same_masks():

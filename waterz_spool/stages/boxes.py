@@ -52,7 +52,7 @@ def boxed(
     notes = []
     for shown in request.boxes:
         box = coded_box(shown, info)
-        refined = refine(crops, box, span, size=(info.width, info.height))
+        refined = refine(crops, box, span, size=(info.width, info.height), rotation=info.rotation)
         found += refined.patches
         notes.append(f"box {_text(shown)}: {_words(refined, box, span)}")
     for shown in request.exact_boxes:

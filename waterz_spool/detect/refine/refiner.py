@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from waterz_spool.detect.refine.plates import plate
 from waterz_spool.detect.refine.reading import Crops
 from waterz_spool.detect.refine.scene import Footage, Place, mean_of, place_of
 from waterz_spool.detect.refine.strokes import style_of
+from waterz_spool.detect.refine.turned import turned, turned_back, turned_size, upright
 from waterz_spool.records import Box, MaskPatch
 
 NEAR_FRAMES = 8  # around a state: there it may stand, too
@@ -36,7 +37,7 @@ class Refined:
     reason: str = ""
 
 
-def refine(crops: Crops, box: Box, span: tuple[int, int], *, size: tuple[int, int]) -> Refined:
+def refine(crops: Crops, box: Box, span: tuple[int, int], *, size: tuple[int, int], rotation: int = 0) -> Refined:
     """The overlay's own pixels inside a box.
 
     Args:
@@ -44,7 +45,15 @@ def refine(crops: Crops, box: Box, span: tuple[int, int], *, size: tuple[int, in
         box: Half-open, in coded px; it holds the whole overlay, best with some px to spare.
         span: Frames [start, stop) in which the overlay may stand.
         size: Width and height of the picture in px.
+        rotation: By how many degrees counter-clockwise a player turns it: 0, 90, 180 or 270.
     """
+    if rotation:
+        there = _refined(upright(crops, size, rotation), turned(box, size, rotation), span, turned_size(size, rotation))
+        return replace(there, patches=tuple(turned_back(each, size, rotation) for each in there.patches))
+    return _refined(crops, box, span, size)
+
+
+def _refined(crops: Crops, box: Box, span: tuple[int, int], size: tuple[int, int]) -> Refined:
     place = place_of(box, size)
     footage = Footage(crops, place, span)
     samples = footage.samples()
