@@ -21,7 +21,7 @@ import msgspec
 
 from waterz_spool.errors import InputError
 from waterz_spool.media.container import check_codec, is_mov
-from waterz_spool.media.copies import check_drop, copied_streams, describe, four_characters
+from waterz_spool.media.copies import check_drop, copied_packets, copied_streams, describe, four_characters
 from waterz_spool.media.decoding import decode
 from waterz_spool.media.encode import SegmentEncoder
 from waterz_spool.media.inventory import differences, inventory
@@ -31,7 +31,7 @@ from waterz_spool.media.picking import Ends, Pick, pick
 from waterz_spool.media.probing import place_in_result, probe
 from waterz_spool.media.rising import TimesError
 from waterz_spool.media.settings import encode_settings
-from waterz_spool.media.source import codec_name, open_source, read_packets, repair_command
+from waterz_spool.media.source import codec_name, open_source, repair_command
 from waterz_spool.media.timing import Timing, shared_tick
 from waterz_spool.media.tracks import difference, pairs, tracks
 from waterz_spool.records import EncodeSettings, VideoInfo
@@ -136,7 +136,7 @@ class _Trials:
         """What was kept of every stream that has packets."""
         streams = [s for s in self._streams if s.type != "attachment"]
         try:
-            return pick(self._container, streams)
+            return pick(self._container, self._info.stream_index, streams)
         except av.FFmpegError as error:
             raise InputError(
                 f"the file is damaged: its streams cannot be read to the end ({error})",
@@ -207,7 +207,9 @@ class _Trials:
         wanted = tracks(streams, (p.fresh() for p in picked))
         with open_source(result) as made:
             copies = copied_streams(made, got)
-            found = tracks(copies, read_packets(made, [s for s in copies if s.type != "attachment"]))
+            found = tracks(
+                copies, copied_packets(made, got.stream_index, [s for s in copies if s.type != "attachment"])
+            )
             return [word for a, b in pairs(wanted, found) if (word := difference(a, b))]
 
     def _segment(self, settings: EncodeSettings) -> Path:

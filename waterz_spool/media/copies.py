@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import av
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
+from av.packet import Packet
 
 from waterz_spool.errors import UsageError
-from waterz_spool.media.source import codec_name, is_chapter_track, open_source
+from waterz_spool.media.source import codec_name, is_chapter_track, is_payload, open_source, read_packets
 from waterz_spool.records import VideoInfo
 
 
@@ -20,6 +21,22 @@ def copied_streams(source: InputContainer, info: VideoInfo, drop: Collection[int
     """The streams of the source that are copied: all but the video, what is dropped, and what a muxer derives."""
     video = source.streams[info.stream_index]
     return [s for s in source.streams if s.index != video.index and s.index not in drop and not is_derived(s, video)]
+
+
+def copied_packets(container: InputContainer, video: int, streams: Sequence[Any]) -> Iterator[Packet[Any]]:
+    """The payload of these streams in the file's order.
+
+    Every reader of a source goes this way: a damaged file may yield other packets when the video is read, too.
+
+    Args:
+        container: The file.
+        video: Index of the stream that is not copied.
+        streams: Copied streams without attachments.
+    """
+    container.streams[video].discard = av.stream.Discard.all
+    for packet in read_packets(container, streams) if streams else ():
+        if is_payload(packet):
+            yield packet
 
 
 def is_derived(stream: Any, video: Any) -> bool:

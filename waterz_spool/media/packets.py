@@ -17,11 +17,12 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from waterz_spool.errors import VerificationError
+from waterz_spool.media.copies import copied_packets
 from waterz_spool.media.encode import TICK_MS
 from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.mux import Output
 from waterz_spool.media.picking import Pick
-from waterz_spool.media.source import is_payload, open_file, open_source, read_packets
+from waterz_spool.media.source import open_file, open_source, read_packets
 from waterz_spool.media.timing import Timing
 from waterz_spool.records import EncodeSettings, VideoInfo
 
@@ -149,12 +150,8 @@ def demux(container: InputContainer, stream: Any, path: Path) -> Iterator[Packet
 def _other_packets(source: InputContainer, info: VideoInfo, output: Output) -> Iterator[tuple[Packet[Any], Any]]:
     """The packets of the copied streams, in the source's own interleaving, with the output stream of each."""
     wanted = [s for s in source.streams if s.index in output.by_index and s.type != "attachment"]
-    source.streams[info.stream_index].discard = av.stream.Discard.all
-    if not wanted:
-        return
-    for packet in read_packets(source, wanted):
-        if is_payload(packet):
-            yield packet, output.by_index[packet.stream_index]
+    for packet in copied_packets(source, info.stream_index, wanted):
+        yield packet, output.by_index[packet.stream_index]
 
 
 def _merge(

@@ -12,7 +12,7 @@ from typing import Any
 from av.container import InputContainer
 from av.packet import Packet
 
-from waterz_spool.media.source import is_payload, read_packets
+from waterz_spool.media.copies import copied_packets
 
 _END_S = Fraction(2)  # of the beginning and of the end of every stream
 _END_BYTES = 32 << 20  # at most, for streams of a high rate
@@ -130,20 +130,20 @@ class Ends:
         return found
 
 
-def pick(container: InputContainer, streams: Sequence[Any]) -> dict[int, Ends]:
+def pick(container: InputContainer, video: int, streams: Sequence[Any]) -> dict[int, Ends]:
     """Read all packets of these streams and keep a few.
 
     Args:
         container: The source; it must stay open as long as the packets are used.
-        streams: Copied streams without attachments and cover pictures.
+        video: Index of the stream that is not copied.
+        streams: Copied streams without attachments.
 
     Returns:
         By index of the stream.
     """
     ends = {stream.index: Ends(stream) for stream in streams}
-    for number, packet in enumerate(read_packets(container, streams) if streams else ()):
-        if is_payload(packet):
-            ends[packet.stream_index].add(packet, number)
+    for number, packet in enumerate(copied_packets(container, video, streams)):
+        ends[packet.stream_index].add(packet, number)
     return ends
 
 

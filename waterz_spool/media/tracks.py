@@ -13,7 +13,7 @@ from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 
 from waterz_spool.media.copies import describe
-from waterz_spool.media.source import codec_name, is_payload, is_picture
+from waterz_spool.media.source import codec_name, is_picture
 
 _NO_TIME = -(2**62)
 _FRAMED = ("h264", "hevc", "vvc")  # their units begin with a start code or with their length, as the container likes
@@ -58,13 +58,13 @@ def tracks(streams: Sequence[Any], packets: Iterable[Packet[Any]]) -> list[Track
 
     Args:
         streams: Copied streams of one file.
-        packets: Their packets; what is no payload is left out.
+        packets: Their payload.
     """
     found = {s.index: Track(s) for s in streams if s.type != "attachment" and not is_picture(s)}
     filters = {index: f for index, track in found.items() if (f := _adts_filter(track.stream)) is not None}
     for packet in packets:
         index = packet.stream_index
-        if index in found and is_payload(packet):
+        if index in found:
             for plain in _plain(packet, filters.get(index)):
                 found[index].add(plain)
     return list(found.values())

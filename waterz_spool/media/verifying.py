@@ -10,11 +10,11 @@ from typing import Any
 from av.container import InputContainer
 
 from waterz_spool.errors import InputError, VerificationError
-from waterz_spool.media.copies import copied_streams
+from waterz_spool.media.copies import copied_packets, copied_streams
 from waterz_spool.media.decoding import Frame, decode
 from waterz_spool.media.inventory import differences, inventory
 from waterz_spool.media.probing import place_in_result, probe
-from waterz_spool.media.source import is_picture, open_source, read_packets
+from waterz_spool.media.source import is_picture, open_source
 from waterz_spool.media.tracks import Track, difference, pairs, tracks
 from waterz_spool.records import VideoInfo
 
@@ -136,7 +136,7 @@ def _check_packets(out: Path, got: VideoInfo, *, source: Path, info: VideoInfo, 
 
 def _tracks(container: InputContainer, info: VideoInfo, drop: Collection[int]) -> list[Track]:
     streams = [s for s in copied_streams(container, info, drop) if s.type != "attachment" and not is_picture(s)]
-    return tracks(streams, read_packets(container, streams) if streams else ())
+    return tracks(streams, copied_packets(container, info.stream_index, streams))
 
 
 def _failed(out: Path, what: str) -> VerificationError:
