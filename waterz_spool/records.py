@@ -14,6 +14,8 @@ import msgspec
 
 Ratio = tuple[int, int]
 Box = tuple[int, int, int, int]
+DisplayBox = tuple[int, int, int, int]
+"""x, y, width, height in px of the picture as a player shows it."""
 
 SCHEMA = 1
 

@@ -58,6 +58,7 @@ class Spec:
     start: int = 0
     context: dict[str, Any] = field(default_factory=dict)
     rotation: int | None = None
+    matrix: Sequence[int] | None = None
     audio: Sequence[Audio] = ()
     subtitles: Sequence[Subtitle] = ()
     chapters: Sequence[tuple[float, float, str]] = ()
@@ -153,6 +154,8 @@ def _video_stream(out: Any, spec: Spec) -> Any:
         setattr(context, name, value)
     if spec.rotation is not None:
         stream.set_display_rotation(spec.rotation)
+    if spec.matrix is not None:
+        stream.set_display_matrix(spec.matrix)
     stream.metadata.update(spec.video_tags)
     return stream
 

@@ -20,6 +20,7 @@ from waterz_spool.detect.separate import patches_of
 from waterz_spool.detect.tracks import LinkRules, link, same_places
 from waterz_spool.detect.weights import private_copy
 from waterz_spool.errors import SetupError
+from waterz_spool.geometry import Geometry
 from waterz_spool.records import Box, VideoInfo
 
 log = logging.getLogger(__name__)
@@ -165,17 +166,14 @@ class YoloDetector:
         *,
         rules: LinkRules,
     ) -> None:
-        self._info = info
-        self._scale = max(1.0, max(info.width, info.height) / options.imgsz)
+        self._info, self._geometry = info, Geometry.of(info)
+        self._scale = max(1.0, max(self._geometry.shown) / options.imgsz)
         self._rules = replace(rules, conf=options.conf, position_px=max(rules.position_px, 3 * self._scale))
-        self._size = tuple(max(2, round(side / self._scale)) for side in (info.width, info.height))
         self._looker = Looker(model, self._same, every=options.every, batch=options.batch)
 
     def add(self, index: int, picture: Any, luma: Luma) -> None:
         """Look at a frame, in the orientation in which a player shows it."""
-        width, height = self._size
-        small = picture.reformat(width=width, height=height, format="bgr24", interpolation="AREA").to_ndarray()
-        self._looker.add(np.ascontiguousarray(np.rot90(small, self._info.rotation // 90)))
+        self._looker.add(self._geometry.small(picture, 1 / self._scale))
 
     def finish(self, reread: Reread) -> Findings:
         """Tracks of everything seen, each with its own mask."""
@@ -194,21 +192,10 @@ class YoloDetector:
 
     def _coded(self, seen: Detection) -> Detection:
         """From px of the small upright picture to px of the coded frame."""
-        width, height = self._size
-        x0, y0, x1, y1 = _turned_back(seen.box, width, height, self._info.rotation)
+        small = self._geometry.small_size(1 / self._scale)
+        x0, y0, x1, y1 = self._geometry.turned_back(seen.box, small)
+        width, height = small[::-1] if self._geometry.transposed else small
         sx, sy = self._info.width / width, self._info.height / height
         box = (int(x0 * sx), int(y0 * sy), int(np.ceil(x1 * sx)), int(np.ceil(y1 * sy)))
         box = (box[0], box[1], min(box[2], self._info.width), min(box[3], self._info.height))
         return Detection(box, seen.score, seen.label)
-
-
-def _turned_back(box: Box, width: int, height: int, rotation: int) -> Box:
-    """A box of the picture turned counter-clockwise by ``rotation``, in the picture before; its size is given."""
-    x0, y0, x1, y1 = box
-    if rotation == 90:
-        return width - y1, x0, width - y0, x1
-    if rotation == 180:
-        return width - x1, height - y1, width - x0, height - y0
-    if rotation == 270:
-        return y0, height - x1, y1, height - x0
-    return box

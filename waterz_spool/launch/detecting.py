@@ -7,20 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.detect import patches
 from waterz_spool.errors import InputError, NoOverlayError
+from waterz_spool.geometry import Geometry
 from waterz_spool.launch.tracksfile import MASKS, SCHEMA, TRACKS, TrackLine, TracksFile, tracks_text
-from waterz_spool.records import VideoInfo
+from waterz_spool.records import DisplayBox, VideoInfo
 from waterz_spool.stages.candidates import Candidate, advice, candidates_of
 from waterz_spool.stages.detectors import detector_of, findings_of, pinned_weights
 from waterz_spool.stages.looking import Looking
 from waterz_spool.stages.overlays import FoundOverlay
-from waterz_spool.stages.request import DisplayBox
-from waterz_spool.stages.sheet import SheetMaker, shown_size, shown_tracks, write_whole
+from waterz_spool.stages.sheet import SheetMaker, shown_tracks, write_whole
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def detect_video(
         schema=SCHEMA,
         video=video.name,
         frames=count,
-        size=shown_size(info),
+        size=Geometry.of(info).shown,
         detector=detector.name,
         tracks=tuple(TrackLine(start=t.start, stop=t.stop, box=t.box, score=t.score, label=t.label) for t in shown),
     )
@@ -111,11 +109,11 @@ def detect_video(
 
 def _write_masks(folder: Path, overlay: FoundOverlay, tracks: TracksFile, info: VideoInfo) -> None:
     """All masks as a player shows the picture; the file gets its name when it is whole."""
-    part = folder / f".{os.getpid()}.{MASKS}"
+    part, geometry = folder / f".{os.getpid()}.{MASKS}", Geometry.of(info)
     try:
         with media.MaskWriter(part, crops=[tracks.size]) as writer:
             for mask in overlay.masks(tracks.frames):
-                writer.write_mask(0, np.ascontiguousarray(np.rot90(mask, info.rotation // 90)))
+                writer.write_mask(0, geometry.shown_mask(mask))
         part.replace(folder / MASKS)
     finally:
         part.unlink(missing_ok=True)

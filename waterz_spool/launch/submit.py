@@ -22,12 +22,13 @@ from waterz_spool import media
 from waterz_spool.config import Config, IngestConfig, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.launch.tracksfile import PARTS, check_tracks, combined
+from waterz_spool.records import DisplayBox
 from waterz_spool.spool import Budget, Job, Spool
 from waterz_spool.stages.asked import check_request, output_extension
 from waterz_spool.stages.detectors import pinned_weights
 from waterz_spool.stages.finalize import publish
 from waterz_spool.stages.overlays import PICTURES, read_picture
-from waterz_spool.stages.request import DisplayBox, JobRequest, decode_request, encode_request, fingerprint, output_path
+from waterz_spool.stages.request import JobRequest, decode_request, encode_request, fingerprint, output_path
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ import numpy as np
 from waterz_spool import media
 from waterz_spool.detect.masks import Mask
 from waterz_spool.errors import InputError
-from waterz_spool.stages.request import DisplayBox
+from waterz_spool.geometry import Geometry
+from waterz_spool.records import DisplayBox
 
 SCHEMA = 1
 _CAP_BYTES = 16 << 20
@@ -132,8 +133,7 @@ def check_tracks(folder: Path, video: Path) -> None:
     found = read_tracks(folder / TRACKS)
     if not (folder / MASKS).is_file():
         raise InputError("the masks are missing", where=str(folder / MASKS), todo="run waterz-spool detect again")
-    info = media.probe(video)
-    shown = (info.height, info.width) if info.rotation in (90, 270) else (info.width, info.height)
+    shown = Geometry.of(media.probe(video)).shown
     if shown != found.size:
         raise InputError(
             f"the tracks are for {found.size[0]}x{found.size[1]}, the video shows {shown[0]}x{shown[1]}",

@@ -32,6 +32,7 @@ from waterz_spool.detect.training import (
 from waterz_spool.detect.weights import private_copy, weights_sha256
 from waterz_spool.detect.yolo import YoloModel, YoloOptions
 from waterz_spool.errors import InputError, UsageError
+from waterz_spool.geometry import Geometry
 from waterz_spool.report.examples import Tried, examples_html
 
 log = logging.getLogger(__name__)
@@ -88,15 +89,14 @@ def _videos(path: Path) -> list[Path]:
 def _spread(video: Path, count: int, most_px: int) -> list[NDArray[np.uint8]]:
     """At most ``2 * count`` upright frames, spread evenly."""
     info = media.probe(video)
-    scale = min(1.0, most_px / max(info.width, info.height))
-    size = max(2, round(info.width * scale)), max(2, round(info.height * scale))
+    geometry = Geometry.of(info)
+    scale = min(1.0, most_px / max(geometry.shown))
     kept: list[NDArray[np.uint8]] = []
     stride = 1
     for frame in media.decode(video, info):
         if frame.index % stride:
             continue
-        small = frame.picture.reformat(width=size[0], height=size[1], format="bgr24", interpolation="AREA")
-        kept.append(np.ascontiguousarray(np.rot90(small.to_ndarray(), info.rotation // 90)))
+        kept.append(geometry.small(frame.picture, scale))
         if len(kept) >= 2 * count:
             del kept[1::2]
             stride *= 2

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from waterz_spool.geometry import Geometry
+from waterz_spool.records import DisplayBox
+
 Picture = NDArray[np.uint8]
-Place = tuple[int, int, int, int]
-"""x, y, width, height in px of the displayed picture."""
 
 THUMB_PX = 320
 COLUMNS = 4
@@ -23,20 +24,23 @@ _COLOURS = ((60, 220, 60), (40, 170, 255), (255, 120, 80), (230, 80, 230), (60, 
 
 
 class Thumbs:
-    """Small pictures spread evenly over a video of unknown length, at most twice MOST at a time."""
+    """Small pictures spread evenly over a video of unknown length, at most twice MOST at a time.
 
-    def __init__(self) -> None:
+    Args:
+        geometry: How the video is shown.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._geometry = geometry
         self._stride = 1
         self._kept: list[tuple[int, Picture]] = []
 
-    def add(self, index: int, picture: Any, *, rotation: int) -> None:
-        """A decoded ``av.VideoFrame``; ``rotation`` in degrees counter-clockwise shows it upright."""
+    def add(self, index: int, picture: Any) -> None:
+        """A decoded ``av.VideoFrame``."""
         if index % self._stride:
             return
-        scale = min(1.0, THUMB_PX / max(picture.width, picture.height))
-        width, height = max(2, round(picture.width * scale)), max(2, round(picture.height * scale))
-        small = picture.reformat(width=width, height=height, format="bgr24", interpolation="AREA").to_ndarray()
-        self._kept.append((index, np.ascontiguousarray(np.rot90(small, rotation // 90))))
+        scale = min(1.0, THUMB_PX / max(self._geometry.shown))
+        self._kept.append((index, self._geometry.small(picture, scale)))
         if len(self._kept) == 2 * MOST:
             del self._kept[1::2]
             self._stride *= 2
@@ -61,7 +65,7 @@ class Shown:
 
     start: int
     stop: int
-    box: Place
+    box: DisplayBox
     score: float | None
     label: str
 

@@ -10,7 +10,7 @@ from waterz_spool import media
 from waterz_spool.config import Config, EncodeConfig
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.records import EncodeSettings, VideoInfo
-from waterz_spool.stages.overlays import PICTURES, boxes_overlay, picture_overlay
+from waterz_spool.stages.overlays import PICTURES, boxes_mask, picture_overlay
 from waterz_spool.stages.request import JobRequest
 
 _MOV_FIRST, _MKV_FIRST = ("mp4", "mov", "mkv"), ("mkv", "mp4", "mov")
@@ -90,8 +90,8 @@ def check_request(request: JobRequest, video: Path, mask: Path | None) -> None:
     info = media.probe(video)
     _check_times(request, info.duration_s)
     media.check_container(video, info, encode_settings(info, request), drop=request.drop)
-    for boxes in (request.boxes, request.exact_boxes, request.limits):
-        boxes_overlay(boxes, info)
+    boxes_mask((*request.boxes, *request.exact_boxes), info)
+    boxes_mask(request.limits, info, option="--limit")
     if mask is not None and mask.suffix.lower() in PICTURES:
         picture_overlay(mask, info)
 

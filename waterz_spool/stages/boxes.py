@@ -10,9 +10,9 @@ import numpy as np
 
 from waterz_spool.detect import patches
 from waterz_spool.detect.refine import Refined, VideoCrops, refine
-from waterz_spool.records import Box, MaskPatch, VideoInfo
+from waterz_spool.records import Box, DisplayBox, MaskPatch, VideoInfo
 from waterz_spool.stages.overlays import coded_box
-from waterz_spool.stages.request import DisplayBox, JobRequest
+from waterz_spool.stages.request import JobRequest
 
 
 @dataclass(frozen=True)

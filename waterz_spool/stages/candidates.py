@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from waterz_spool.detect.base import Rejected
-from waterz_spool.records import Box, VideoInfo
-from waterz_spool.stages.request import DisplayBox
+from waterz_spool.geometry import Geometry
+from waterz_spool.records import DisplayBox, VideoInfo
 
 MIN_CONFIDENCE = 0.2  # below that, asking people would be a guess
 MOST = 5
@@ -60,7 +60,7 @@ def candidates_of(
 
 def _candidate(item: Rejected, info: VideoInfo, pts: Sequence[int], *, video: str) -> Candidate:
     stop = len(pts) if item.stop is None else min(item.stop, len(pts))
-    box = displayed(item.box, info)
+    box = Geometry.of(info).shown_box(item.box)
     words = ["waterz-spool", "run", video, "--box", ",".join(map(str, box))]
     words += ["--from", _time(item.start, info, pts)] if item.start > 0 else []
     words += ["--to", _time(stop, info, pts)] if stop < len(pts) else []
@@ -84,15 +84,3 @@ def advice(candidates: Sequence[Candidate], *, otherwise: str) -> str:
         return otherwise
     lines = [f"{each.words}\n      {each.command}" for each in candidates]
     return "\n    ".join(["look at these places; the command below takes one", *lines, f"otherwise {otherwise}"])
-
-
-def displayed(box: Box, info: VideoInfo) -> DisplayBox:
-    """A coded box as x, y, width, height of the picture as a player shows it."""
-    x0, y0, x1, y1 = box
-    if info.rotation == 90:
-        x0, y0, x1, y1 = y0, info.width - x1, y1, info.width - x0
-    elif info.rotation == 180:
-        x0, y0, x1, y1 = info.width - x1, info.height - y1, info.width - x0, info.height - y0
-    elif info.rotation == 270:
-        x0, y0, x1, y1 = info.height - y1, x0, info.height - y0, x1
-    return x0, y0, x1 - x0, y1 - y0

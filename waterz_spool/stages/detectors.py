@@ -14,8 +14,9 @@ from waterz_spool import media
 from waterz_spool.config import Config, DetectConfig
 from waterz_spool.detect.weights import weights_sha256
 from waterz_spool.errors import NoOverlayError, SetupError
+from waterz_spool.geometry import Geometry
 from waterz_spool.records import VideoInfo
-from waterz_spool.stages.candidates import advice, candidates_of, displayed
+from waterz_spool.stages.candidates import advice, candidates_of
 from waterz_spool.stages.request import JobRequest
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def findings_of(detector: Detector, source: Path, info: VideoInfo, *, check: Cal
 
     found = detector.finish(reread)
     for item in found.rejected:
-        log.info("not taken at %s: %s", ",".join(map(str, displayed(item.box, info))), item.reason)
+        log.info("not taken at %s: %s", ",".join(map(str, Geometry.of(info).shown_box(item.box))), item.reason)
     return found
 
 

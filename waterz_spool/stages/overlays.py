@@ -1,7 +1,7 @@
 """Where the overlay is, from whatever the user gave: boxes, a mask picture, a mask video, or what a detector found.
 
-Boxes and masks are given in the orientation in which a player shows the video; everything after this module works in
-coded pixels.
+Boxes and masks are given in pixels of the picture as a player shows it; everything after this module works in coded
+pixels.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from waterz_spool import media
 from waterz_spool.detect import patches
 from waterz_spool.detect.masks import Linker, Mask
 from waterz_spool.errors import InputError, UsageError
+from waterz_spool.geometry import Geometry
 from waterz_spool.media.source import check_picture
-from waterz_spool.records import Box, MaskPatch, OverlayTrack, VideoInfo
-from waterz_spool.stages.request import DisplayBox
+from waterz_spool.records import Box, DisplayBox, MaskPatch, OverlayTrack, VideoInfo
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm"}
 
@@ -86,7 +86,7 @@ class FoundOverlay:
         self.source = source
         self._found = found
         self._size = (info.width, info.height)
-        self._limit = boxes_mask(limits, info) if limits else None
+        self._limit = boxes_mask(limits, info, option="--limit") if limits else None
 
     def tracks(self, frame_count: int) -> list[OverlayTrack]:
         """Tracks of everything found."""
@@ -143,7 +143,7 @@ class VideoOverlay:
             count += 1
             if count > frame_count:
                 break
-            mask = _upright_to_coded(binary(media.planes(frame)[0] >= half), self._info, self._path)
+            mask = coded_mask(binary(media.planes(frame)[0] >= half), self._info, self._path)
             if frame.index < self._start or (self._stop is not None and frame.index >= self._stop):
                 mask = np.zeros_like(mask)
             previous = previous if previous is not None and np.array_equal(mask, previous) else mask
@@ -172,15 +172,20 @@ def boxes_overlay(
     return StaticOverlay(boxes_mask(boxes, info), source="box", start=start, stop=stop)
 
 
-def boxes_mask(boxes: Sequence[DisplayBox], info: VideoInfo) -> Mask:
+def boxes_mask(boxes: Sequence[DisplayBox], info: VideoInfo, *, option: str = "--box") -> Mask:
     """A mask of the coded picture with the given boxes filled.
+
+    Args:
+        boxes: In displayed pixels.
+        info: Facts of the video.
+        option: Where they were given, for the error.
 
     Raises:
         UsageError: A box lies outside the picture.
     """
     mask = np.zeros((info.height, info.width), np.uint8)
     for box in boxes:
-        x0, y0, x1, y1 = coded_box(box, info)
+        x0, y0, x1, y1 = coded_box(box, info, option=option)
         mask[y0:y1, x0:x1] = 255
     return mask
 
@@ -191,7 +196,7 @@ def picture_overlay(path: Path, info: VideoInfo, *, start: int = 0, stop: int | 
     Raises:
         InputError: Unreadable, empty or of another size than the video.
     """
-    return StaticOverlay(_upright_to_coded(read_picture(path), info, path), source="mask", start=start, stop=stop)
+    return StaticOverlay(coded_mask(read_picture(path), info, path), source="mask", start=start, stop=stop)
 
 
 def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
@@ -209,44 +214,53 @@ def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
         )
     integer = np.issubdtype(picture.dtype, np.integer) and picture.max() > 1  # 0 and 1 is a mask, too
     half = np.iinfo(picture.dtype).max / 2 if integer else 0.5
-    if picture.ndim == 3 and picture.shape[2] == 4 and picture[..., 3].min() < half:
-        picture = picture[..., 3]
+    if picture.ndim == 3 and picture.shape[2] == 4:
+        alpha, colours = picture[..., 3], picture[..., :3]
+        picture = alpha if alpha.min() < half else colours
     mask = binary(picture.max(axis=2) > half if picture.ndim == 3 else picture > half)
     if not may_be_empty and not mask.any():
         raise InputError("the mask picture masks nothing", where=str(path), todo="paint the overlay white on black")
     return mask
 
 
-def coded_box(box: DisplayBox, info: VideoInfo) -> Box:
+def coded_box(box: DisplayBox, info: VideoInfo, *, option: str = "--box") -> Box:
     """A box of the picture as a player shows it, in coded px.
+
+    Args:
+        box: In displayed px.
+        info: Facts of the video.
+        option: Where it was given, for the error.
 
     Raises:
         UsageError: It lies outside the picture.
     """
+    geometry = Geometry.of(info)
     x, y, w, h = box
-    width, height = info.width, info.height
-    shown = (height, width) if info.rotation in (90, 270) else (width, height)
-    if x + w > shown[0] or y + h > shown[1]:
-        raise UsageError(
-            f"the box ends at {x + w},{y + h} but the picture is {shown[0]}x{shown[1]}",
-            where=f"--box {x},{y},{w},{h}",
-            todo="give x,y,w,h in px of the picture as a player shows it",
-        )
-    if info.rotation == 90:
-        return width - (y + h), x, width - y, x + w
-    if info.rotation == 180:
-        return width - (x + w), height - (y + h), width - x, height - y
-    if info.rotation == 270:
-        return y, height - (x + w), y + h, height - x
-    return x, y, x + w, y + h
+    width, height = geometry.shown
+    if x + w <= width and y + h <= height:
+        return geometry.coded_box(box)
+    todo = "give x,y,w,h in px of the picture as a player shows it"
+    if x < w <= width and y < h <= height:
+        todo = f"for the corners {x},{y} and {w},{h} that is {option} {x},{y},{w - x},{h - y}"
+    raise UsageError(
+        f"the box ends at {x + w},{y + h} but the picture is {geometry.words}",
+        where=f"{option} {x},{y},{w},{h}",
+        todo=todo,
+    )
 
 
-def _upright_to_coded(mask: Mask, info: VideoInfo, path: Path) -> Mask:
-    shown = (info.width, info.height) if info.rotation in (90, 270) else (info.height, info.width)
-    if mask.shape != shown:
+def coded_mask(mask: Mask, info: VideoInfo, path: Path) -> Mask:
+    """A mask of the picture, as a player shows it or as the file stores it, in coded pixels.
+
+    Raises:
+        InputError: It is of another size than the video; the error says which sizes fit.
+    """
+    geometry = Geometry.of(info)
+    height, width = mask.shape
+    if not geometry.fitting((width, height)):
         raise InputError(
-            f"the mask is {mask.shape[1]}x{mask.shape[0]}, the picture is {shown[1]}x{shown[0]}",
+            f"the mask is {width}x{height}, the picture is {geometry.words}",
             where=str(path),
-            todo="make the mask from a frame of this video",
+            todo=f"make the mask from a frame of this video, {geometry.sizes}",
         )
-    return np.ascontiguousarray(np.rot90(mask, -(info.rotation // 90)))
+    return geometry.coded_mask(mask)

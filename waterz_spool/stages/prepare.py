@@ -21,13 +21,14 @@ from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.detect.base import Findings
 from waterz_spool.errors import InputError, NoOverlayError, UsageError
+from waterz_spool.geometry import Geometry
 from waterz_spool.plan import PlanRules, plan_segments
-from waterz_spool.records import OverlayTrack, Plan, VideoInfo
+from waterz_spool.records import DisplayBox, OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Stop
 from waterz_spool.spool import PrepClaim
 from waterz_spool.stages.asked import dropped_hdr, encode_settings
 from waterz_spool.stages.boxes import boxed
-from waterz_spool.stages.candidates import candidates_of, displayed
+from waterz_spool.stages.candidates import candidates_of
 from waterz_spool.stages.detectors import detector_of, find
 from waterz_spool.stages.inputs import Engine, publish_segments
 from waterz_spool.stages.looking import Looking
@@ -40,7 +41,7 @@ from waterz_spool.stages.overlays import (
     picture_overlay,
 )
 from waterz_spool.stages.payloads import plan_of
-from waterz_spool.stages.request import DisplayBox, JobRequest, decode_request
+from waterz_spool.stages.request import JobRequest, decode_request
 from waterz_spool.stages.sheet import SheetMaker, shown_tracks
 from waterz_spool.stages.survey import Survey, survey
 
@@ -89,7 +90,7 @@ def prepare(claim: PrepClaim, check: Check) -> bytes:
             log.info("%s", note)
         log.info("plan: %d frames, %d segments, %d tracks", plan.frame_count, len(plan.segments), len(plan.tracks))
         for track in plan.tracks:
-            place = ",".join(map(str, displayed(track.box, info)))
+            place = ",".join(map(str, Geometry.of(info).shown_box(track.box)))
             log.info("overlay in frames %d to %d at %s", track.start, track.stop - 1, place)
         if review:
             raise Stop(f"waits for review: look at {review}, then waterz-spool resume {job.id}")

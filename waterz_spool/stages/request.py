@@ -14,10 +14,7 @@ import msgspec
 from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.errors import UsageError
-from waterz_spool.records import SCHEMA
-
-DisplayBox = tuple[int, int, int, int]
-"""x, y, width, height in px, in the orientation in which a player shows the video."""
+from waterz_spool.records import SCHEMA, DisplayBox
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,9 +10,10 @@ from typing import Any
 
 from waterz_spool.detect.base import Detection, Findings, Luma, Rejected
 from waterz_spool.detect.masks import overlap_px
+from waterz_spool.geometry import Geometry
 from waterz_spool.records import OverlayTrack, VideoInfo
 from waterz_spool.report.contact import Sheet, Shown, Thumbs, sheet_html, sheet_png
-from waterz_spool.stages.candidates import Candidate, displayed
+from waterz_spool.stages.candidates import Candidate
 
 
 class SheetMaker:
@@ -24,12 +25,12 @@ class SheetMaker:
     """
 
     def __init__(self, name: str, info: VideoInfo) -> None:
-        self._name, self._info = name, info
-        self._thumbs = Thumbs()
+        self._name, self._geometry = name, Geometry.of(info)
+        self._thumbs = Thumbs(self._geometry)
 
     def add(self, index: int, picture: Any, luma: Luma) -> None:
         """A frame as ``av.VideoFrame``; frames come in order."""
-        self._thumbs.add(index, picture, rotation=self._info.rotation)
+        self._thumbs.add(index, picture)
 
     def write(
         self,
@@ -53,13 +54,12 @@ class SheetMaker:
             sha256: Of the weights used; empty when none were.
             candidates: What may be an overlay, drawn thinly, with the command that takes it.
         """
-        width, height = shown_size(self._info)
-        facts = [f"{width}x{height}, {frames} frames, {_ORIGIN.get(source, f'detector {source}')}"]
+        facts = [f"{self._geometry.words}, {frames} frames, {_ORIGIN.get(source, f'detector {source}')}"]
         facts += [f"weights sha256 {sha256}"] if sha256 else []
         facts += [f"nothing found: {found.reason}"] if found.reason else []
-        notes = [_note(item, self._info) for item in found.rejected]
+        notes = [_note(item, self._geometry) for item in found.rejected]
         likely = [(Shown(c.start, c.stop, c.box, c.confidence, "?"), c.command) for c in candidates]
-        sheet = Sheet(self._name, facts, (width, height), tracks, notes, self._thumbs.pictures(), likely)
+        sheet = Sheet(self._name, facts, self._geometry.shown, tracks, notes, self._thumbs.pictures(), likely)
         page.parent.mkdir(parents=True, exist_ok=True)
         write_whole(page.with_suffix(".png"), sheet_png(sheet))
         write_whole(page, sheet_html(sheet).encode())
@@ -81,25 +81,21 @@ def write_whole(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def shown_size(info: VideoInfo) -> tuple[int, int]:
-    """Width and height of the picture as a player shows it."""
-    return (info.height, info.width) if info.rotation in (90, 270) else (info.width, info.height)
-
-
 def shown_tracks(tracks: Sequence[OverlayTrack], found: Findings, info: VideoInfo) -> list[Shown]:
     """Tracks as people see them, with the confidence of what was seen in them."""
-    return [_shown(track, found, info) for track in tracks]
+    geometry = Geometry.of(info)
+    return [_shown(track, found, geometry) for track in tracks]
 
 
-def _shown(track: OverlayTrack, found: Findings, info: VideoInfo) -> Shown:
+def _shown(track: OverlayTrack, found: Findings, geometry: Geometry) -> Shown:
     seen = [one for frame, one in found.scores if track.start <= frame < track.stop and overlap_px(one.box, track.box)]
     score = round(sum(one.score for one in seen) / len(seen), 3) if seen else None
-    return Shown(track.start, track.stop, displayed(track.box, info), score, _label(seen))
+    return Shown(track.start, track.stop, geometry.shown_box(track.box), score, _label(seen))
 
 
-def _note(item: Rejected, info: VideoInfo) -> str:
+def _note(item: Rejected, geometry: Geometry) -> str:
     """What was not taken, in one line."""
-    place = ",".join(map(str, displayed(item.box, info)))
+    place = ",".join(map(str, geometry.shown_box(item.box)))
     return f"{place}: {item.reason}" + (f" (confidence {item.confidence:.2f})" if item.confidence else "")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from waterz_spool.geometry import Geometry
 from waterz_spool.records import (
     LOW_WEIGHT,
     Confidence,
@@ -19,7 +20,6 @@ from waterz_spool.records import (
     mean_confidence,
 )
 from waterz_spool.spool import EndRecord
-from waterz_spool.stages.candidates import displayed
 from waterz_spool.stages.request import JobRequest
 
 MOST_PLACES, MOST_DOUBTS = 32, 8  # an outcome has room for 16 KiB
@@ -66,7 +66,7 @@ def job_result(
 
 def _place(plan: Plan, track: OverlayTrack) -> Place:
     start_s, stop_s = _times(plan, track.start, track.stop)
-    return Place(box=displayed(track.box, plan.video), start_s=start_s, stop_s=stop_s)
+    return Place(box=Geometry.of(plan.video).shown_box(track.box), start_s=start_s, stop_s=stop_s)
 
 
 def _doubts(plan: Plan, found: Mapping[int, SegmentResult]) -> Iterator[Doubt]:
