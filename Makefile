@@ -8,7 +8,7 @@ INFRA := storm or slurm or sharedfs
 
 # opencv-python needs the system's libGL.so.1; where that is missing, its headless twin does the same work.
 CV2_WITHOUT_LIBGL = $(BIN)/python -c "import cv2" 2>/dev/null || { echo "no libGL.so.1: using opencv-python-headless"; \
-	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(BIN)/python -m pip install --quiet opencv-python-headless; }
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(BIN)/python -m pip install --quiet --force-reinstall --no-deps opencv-python-headless; }
 
 .PHONY: demo test test-infra check format clean
 
@@ -40,7 +40,7 @@ $(VENV)/.light: $(BIN)/python pyproject.toml
 	touch $@
 
 $(VENV)/.full: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable ".[neural]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[neural,text]" --group dev
 	$(CV2_WITHOUT_LIBGL)
 	touch $@
 

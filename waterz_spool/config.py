@@ -61,7 +61,7 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Finding the overlay."""
 
     detector: Annotated[
-        Literal["auto", "static", "yolo", "none"],
+        Literal["auto", "static", "yolo", "text", "none"],
         _opt("used when neither box nor mask is given; auto: static, and yolo too when there are weights"),
     ] = "auto"
     dilation_px: Annotated[int, _opt("growth of detected masks", "px", ge=0, le=64)] = 3

@@ -27,7 +27,7 @@ def test_a_fit_machine_and_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run("doctor", "--spool", tmp_path / "spool") == 0
     lines = capsys.readouterr().out.splitlines()
     names = [line.split()[1] for line in lines]
-    assert {"python", "codecs", "gpu", "weights", "folder", "space", "locks", "clock"} <= set(names)
+    assert {"python", "codecs", "gpu", "weights", "text", "folder", "space", "locks", "clock"} <= set(names)
     assert all(line.split()[0] in ("ok", "warn") for line in lines)
 
 

@@ -14,7 +14,11 @@ from waterz_spool.cli.context import Settings, json_progress, on_terminal, share
 @click.command("detect")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
-@click.option("--detector", type=click.Choice(["auto", "static", "yolo"]), help="auto: both, where there are weights.")
+@click.option(
+    "--detector",
+    type=click.Choice(["auto", "static", "yolo", "text"]),
+    help="auto: static, and yolo where there are weights.",
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights.")
 @click.option("--imgsz", type=int, metavar="PX", help="Longer side of what the model sees.")
 @click.option("--conf", type=float, help="Confidence that makes an overlay.")

@@ -40,7 +40,9 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--from", "from_", metavar="TIME", help="The box or mask picture holds from here on."),
     click.option("--to", metavar="TIME", help="The box or mask picture holds up to here."),
     click.option(
-        "--detector", type=click.Choice(["auto", "static", "yolo", "none"]), help="Used when no box or mask is given."
+        "--detector",
+        type=click.Choice(["auto", "static", "yolo", "text", "none"]),
+        help="Used when no box or mask is given.",
     ),
     click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights for the detector."),
     click.option(

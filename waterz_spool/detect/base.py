@@ -79,12 +79,14 @@ class Findings:
         reason: Why nothing was found; empty otherwise.
         rejected: What was not taken, likely overlays and others.
         scores: Confidence of each detection by frame, for people to look at.
+        boxes: Masks that are boxes around what is certain, too; its own pixels are still to be found.
     """
 
     patches: tuple[MaskPatch, ...]
     reason: str = ""
     rejected: tuple[Rejected, ...] = ()
     scores: tuple[tuple[int, Detection], ...] = ()
+    boxes: tuple[MaskPatch, ...] = ()
 
 
 class Detector(Protocol):

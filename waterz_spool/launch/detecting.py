@@ -83,7 +83,7 @@ def detect_video(
     count = len(pts)
     if not count:
         raise InputError("the video has no frames", where=str(video), todo="check that it plays")
-    found = findings_of(detector, video, info, check=looking.again)
+    found = findings_of(detector, video, info, pts, check=looking.again)
     overlay = FoundOverlay(
         patches.grown(found.patches, config.detect.dilation_px), info, source=detector.name, limits=limits
     )

@@ -52,6 +52,7 @@ def machine_checks() -> Iterator[Check]:
     yield from limited("codecs", codec_checks)
     yield from limited("gpu", gpu_checks, 90.0)
     yield from limited("weights", weight_checks)
+    yield from limited("text", text_checks)
 
 
 def spool_checks(root: Path) -> Iterator[Check]:
@@ -162,6 +163,17 @@ def weight_checks() -> Checks:
         yield ok("weights", f"propainter is not available ({len(absent)} files absent, see `models list`)")
     else:
         yield ok("weights", "all three files are there; `models verify` checks them")
+
+
+def text_checks() -> Checks:
+    """The network that finds text, and what runs it; everything else works without."""
+    from waterz_spool.detect.text.network import TextNetwork, installed
+
+    if not installed():
+        yield ok("text", 'the text detector is not available (pip install "waterz-spool[text]")')
+        return
+    TextNetwork()
+    yield ok("text", "the text network loads")
 
 
 def _file_system(root: Path) -> Check:

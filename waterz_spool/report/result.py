@@ -21,6 +21,7 @@ _SOURCES = {
     "box": "as given by --box",
     "mask": "as given by --mask",
     "static": "by the static detector",
+    "text": "by the text detector",
     "yolo": "by your weights",
     "yolo+static": "by your weights and the static detector",
 }

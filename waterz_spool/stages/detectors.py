@@ -15,7 +15,7 @@ from waterz_spool.config import Config, DetectConfig
 from waterz_spool.detect.weights import weights_sha256
 from waterz_spool.errors import NoOverlayError, SetupError
 from waterz_spool.geometry import Geometry
-from waterz_spool.records import VideoInfo
+from waterz_spool.records import MaskPatch, VideoInfo
 from waterz_spool.stages.candidates import advice, candidates_of
 from waterz_spool.stages.request import JobRequest
 
@@ -72,6 +72,10 @@ def detector_of(detect: DetectConfig, info: VideoInfo, *, sha256: str, spool: Pa
         raise NoOverlayError("no overlay given and detection is off", todo="give --box x,y,w,h or --mask FILE")
     if kind == "static":
         return _static(info)
+    if kind == "text":
+        from waterz_spool.detect.text import TextDetector, TextNetwork
+
+        return TextDetector(TextNetwork(), info)
     if kind == "yolo":
         return _yolo(detect, info, sha256=sha256, spool=spool)
     from waterz_spool.detect.joined import JoinedDetector
@@ -100,8 +104,10 @@ def _yolo(detect: DetectConfig, info: VideoInfo, *, sha256: str, spool: Path | N
     return YoloDetector(model, info, options, rules=rules)
 
 
-def findings_of(detector: Detector, source: Path, info: VideoInfo, *, check: Callable[[], None]) -> Findings:
-    """What a detector says after it has seen all frames."""
+def findings_of(
+    detector: Detector, source: Path, info: VideoInfo, pts: Sequence[int], *, check: Callable[[], None]
+) -> Findings:
+    """What a detector says after it has seen all frames; boxes become what stands in them."""
 
     def reread() -> Iterator[tuple[int, Any]]:
         for frame in media.decode(source, info):
@@ -109,9 +115,26 @@ def findings_of(detector: Detector, source: Path, info: VideoInfo, *, check: Cal
             yield frame.index, media.planes(frame)[0]
 
     found = detector.finish(reread)
+    letters = _letters(found.boxes, source, info, pts, check=check)
+    found = replace(found, patches=(*found.patches, *letters), boxes=())
     for item in found.rejected:
         log.info("not taken at %s: %s", ",".join(map(str, Geometry.of(info).shown_box(item.box))), item.reason)
     return found
+
+
+def _letters(
+    boxes: Sequence[MaskPatch], source: Path, info: VideoInfo, pts: Sequence[int], *, check: Callable[[], None]
+) -> tuple[MaskPatch, ...]:
+    """The own pixels of what stands in some boxes."""
+    from waterz_spool.detect.patches import box_of
+    from waterz_spool.detect.refine import VideoCrops, refine
+
+    crops, size = VideoCrops(source, info, pts, check=check), (info.width, info.height)
+    return tuple(
+        each
+        for one in boxes
+        for each in refine(crops, box_of(one), (one.start, one.stop), size=size, rotation=info.rotation).patches
+    )
 
 
 def find(
@@ -132,7 +155,7 @@ def find(
     from waterz_spool.detect.patches import grown, most_px
 
     detect = request.config.detect
-    found = findings_of(detector, source, info, check=check)
+    found = findings_of(detector, source, info, pts, check=check)
     if not found.patches:
         likely = candidates_of(found.rejected, info, pts, video=request.source_name)
         raise NoOverlayError(f"no overlay found: {found.reason}", todo=advice(likely, otherwise=_GIVE_PLACE))

@@ -1,0 +1,141 @@
+"""The text detector with its real network, on small films drawn here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from waterz_spool.config import DetectConfig
+from waterz_spool.detect import patches
+from waterz_spool.detect.base import Findings
+from waterz_spool.detect.text import TextDetector, TextNetwork
+from waterz_spool.detect.text.network import network_file
+from waterz_spool.records import VideoInfo
+from waterz_spool.stages.detectors import detector_of
+
+INFO = VideoInfo(
+    container="mp4",
+    stream_index=0,
+    codec="h264",
+    pix_fmt="yuv420p",
+    width=384,
+    height=216,
+    bits=8,
+    time_base=(1, 25),
+    average_rate=(25, 1),
+    duration_s=None,
+    frames_hint=None,
+    rotation=0,
+    sample_aspect=None,
+    color_range=1,
+    colorspace=1,
+    color_primaries=1,
+    color_trc=1,
+    streams=(),
+    chapters=0,
+)
+Draw = Callable[[NDArray[np.uint8], int], None]
+Scene = Callable[[int], NDArray[np.uint8]]
+
+
+def wall() -> NDArray[np.uint8]:
+    """A textured wall, larger than the picture."""
+    rng = np.random.default_rng(5)
+    coarse = cv2.resize(rng.integers(40, 200, (40, 100, 3), np.uint8), (1000, 400), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.GaussianBlur(coarse, (0, 0), 2), np.uint8)
+
+
+def tripod() -> Scene:
+    rng, still = np.random.default_rng(6), wall()[:216, :384].astype(np.int16)
+    return lambda index: np.clip(still + rng.normal(0, 3, still.shape), 0, 255).astype(np.uint8)
+
+
+def pan(sign: str = "") -> Scene:
+    whole = wall()
+    if sign:
+        write(whole, sign, (250, 120), 1.0)
+    return lambda index: whole[60:276, 6 * index : 6 * index + 384].copy()
+
+
+def slide() -> Scene:
+    return lambda index: np.full((216, 384, 3), 245, np.uint8)
+
+
+def write(picture: NDArray[np.uint8], words: str, place: tuple[int, int], size: float = 0.7) -> None:
+    cv2.putText(picture, words, place, cv2.FONT_HERSHEY_DUPLEX, size, (0, 0, 0), 5, cv2.LINE_AA)
+    cv2.putText(picture, words, place, cv2.FONT_HERSHEY_DUPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def found(scene: Scene, draw: Draw, frames: int) -> Findings:
+    detector = TextDetector(network(), INFO)
+    for index in range(frames):
+        picture = scene(index)
+        draw(picture, index)
+        frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+        detector.add(index, frame, frame.reformat(format="gray").to_ndarray())
+    return detector.finish(lambda: iter(()))
+
+
+def network() -> TextNetwork:
+    if not _KEPT:
+        _KEPT.append(TextNetwork())
+    return _KEPT[0]
+
+
+_KEPT: list[TextNetwork] = []
+
+
+def spans(findings: Findings) -> list[tuple[int, int]]:
+    return sorted((each.start, each.stop) for each in findings.boxes)
+
+
+@pytest.mark.parametrize("scene", [tripod, pan])
+def test_captions_are_found_in_exactly_their_frames(scene: Callable[[], Scene]) -> None:
+    def draw(picture: NDArray[np.uint8], index: int) -> None:
+        if 9 <= index < 40:
+            write(picture, "Look over there", (90, 195))
+        if 42 <= index < 71:
+            write(picture, "What is it now?", (95, 195))
+
+    findings = found(scene(), draw, 80)
+    assert spans(findings) == [(9, 40), (42, 71)]
+    for each in findings.boxes:
+        x0, y0, x1, y1 = patches.box_of(each)
+        assert x0 <= 90 and y0 <= 176 and x1 >= 250 and y1 >= 200
+        assert y0 > 150
+
+
+def test_a_stamp_over_a_moving_picture_is_found_in_all_frames() -> None:
+    findings = found(pan(), lambda picture, index: write(picture, f"2024-05-17 14:03:{index // 25:02}", (12, 205)), 75)
+    covered = {frame for each in findings.boxes for frame in range(each.start, each.stop)}
+    assert covered == set(range(75))
+
+
+def test_text_of_the_scene_that_moves_with_the_camera_is_left_alone() -> None:
+    assert not found(pan("HARBOUR MUSEUM"), lambda picture, index: None, 75).boxes
+
+
+def test_a_sign_on_a_tripod_shot_is_told_and_not_taken() -> None:
+    findings = found(tripod(), lambda picture, index: write(picture, "THE OLD BAKERY", (90, 90)), 60)
+    assert not findings.boxes
+    assert findings.rejected[0].confidence > 0
+    assert (findings.rejected[0].start, findings.rejected[0].stop) == (0, 60)
+
+
+def test_words_that_appear_on_a_slide_belong_to_it() -> None:
+    def draw(picture: NDArray[np.uint8], index: int) -> None:
+        cv2.putText(picture, "Results of the year", (30, 40), cv2.FONT_HERSHEY_DUPLEX, 0.8, (40, 40, 40), 1)
+        if index >= 30:
+            cv2.putText(picture, "More of everything", (40, 90), cv2.FONT_HERSHEY_DUPLEX, 0.7, (40, 40, 40), 1)
+
+    assert not found(slide(), draw, 60).boxes
+
+
+def test_the_detector_is_chosen_by_its_name() -> None:
+    assert detector_of(DetectConfig(detector="text"), INFO, sha256="", spool=None).name == "text"
+    assert network_file("no-such-weights.onnx") is None

@@ -1,0 +1,223 @@
+"""Captions, stamps and other lines of text that are painted over the picture.
+
+Two frames a second are looked at by the network, as small pictures. A line that stands still is followed through all
+frames by its own letters, which tells its first and last frame exactly. It is certainly no part of the scene when the
+scene moves behind it, or when it comes or goes at once while the picture around it does not change. What stays on a
+shot in which nothing moves cannot be told from a sign: it is reported, not taken. Text on plain ground that no camera
+has (slides, screens, games) is part of the picture, too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from waterz_spool.detect.base import Detection, Findings, Luma, Rejected, Reread
+from waterz_spool.detect.masks import area, overlap_px, union
+from waterz_spool.detect.patches import filled
+from waterz_spool.detect.separate import padded
+from waterz_spool.detect.text.lines import Line, line_at, roughness, steps
+from waterz_spool.geometry import Geometry
+from waterz_spool.records import Box, MaskPatch, VideoInfo
+
+log = logging.getLogger(__name__)
+
+LOOK_PX = 640  # longer side of what the network sees
+LOOKS_PER_S = 2.0
+HIGHEST, LARGEST = 0.13, 0.15  # of the picture: a line's height and area; what is more is no line
+LONG = 2.0  # width over height of a line
+LEAST_S = 0.4  # a line stands at least so long
+MOVING = 4.0  # grey levels that half of the picture's pixels change by within 1.5 s: the camera moves
+LONG_S = 1.5  # so long must a line then stand still
+ROUGH = 0.6  # grey levels: what a camera sees is hardly ever as smooth as a screen
+LIVE, LIVELY = 0.15, 1.0  # the same of a camera's noise, which screens lack, and of a scene with some life in it
+CUT, CUT_LEVELS = 3.0, 10.0  # of the usual change from frame to frame, and at least
+MOST = 6  # lines at a time; a picture with more of them is a page of text
+
+
+class TextDetector:
+    """Follows lines of text through the video.
+
+    Memory: the small grey pictures between two looks, and the letters of each line.
+
+    Args:
+        network: A picture [H, W, 3] BGR to lines of text.
+        info: Facts of the video.
+    """
+
+    name = "text"
+
+    def __init__(self, network: Callable[[NDArray[np.uint8]], Sequence[Detection]], info: VideoInfo) -> None:
+        rate = info.average_rate
+        self._rate = rate[0] / rate[1] if rate else 25.0
+        self._every = max(1, round(self._rate / LOOKS_PER_S))
+        self._network, self._info, self._geometry = network, info, Geometry.of(info)
+        scale = min(1.0, LOOK_PX / max(info.width, info.height))
+        self._size = max(2, round(info.width * scale)), max(2, round(info.height * scale))
+        self._frames: list[NDArray[np.uint8]] = []  # from the last look on
+        self._changes: list[float] = []
+        self._tiny: deque[NDArray[np.float32]] = deque(maxlen=4)
+        self._before: NDArray[np.float32] | None = None
+        self._open: list[Line] = []
+        self._done: list[Line] = []
+        self._pages = 0
+        self._looks = 0
+        self._last: Any = None
+
+    def add(self, index: int, picture: Any, luma: Luma) -> None:
+        """Look at a frame."""
+        gray = luma if self._info.bits == 8 else luma >> (self._info.bits - 8)
+        small = cv2.resize(np.asarray(gray, np.uint8), self._size, interpolation=cv2.INTER_AREA)
+        self._frames.append(np.asarray(small, np.uint8))
+        tiny = np.asarray(cv2.resize(small.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA), np.float32)
+        self._changes.append(0.0 if self._before is None else float(np.abs(tiny - self._before).mean()))
+        self._before, self._last = tiny, picture
+        if index % self._every == 0:
+            self._look(index)
+
+    def finish(self, reread: Reread) -> Findings:
+        """The certain lines as boxes with their frames, and the others."""
+        count = len(self._changes)
+        if len(self._frames) > 1:
+            self._look(count - 1)
+        for line in self._open:
+            line.stop = count
+        self._done, self._open = [*self._done, *self._open], []
+        log.info("looked for text in %d of %d frames", self._looks, count)
+        lines = [line for line in self._done if line.stop - line.start >= LEAST_S * self._rate]
+        page = self._pages > self._looks / 2
+        certain = [] if page else self._with_bands([line for line in lines if self._certain(line)], lines)
+        rejected = tuple(
+            Rejected(self._coded(line.box), _REASON, round(line.score / 2, 3), line.start, line.stop)
+            for line in lines
+            if line not in certain
+        )
+        if not certain:
+            return Findings((), _REASON if rejected else "no text stands still in the picture", rejected)
+        scores = tuple((line.start, Detection(self._coded(line.box), line.score, "text")) for line in certain)
+        return Findings((), "", rejected, scores, self._boxes(certain))
+
+    def _look(self, index: int) -> None:
+        first = index + 1 - len(self._frames)
+        moving = self._activity(first, index)
+        now = self._frames[-1]
+        for line in list(self._open):
+            cut = any(self._is_cut(t) for t in range(first + 1, index + 1))
+            if line.stands(now) and not cut:
+                line.stop = index + 1
+                line.activity.append(moving)
+                line.roughness.append(roughness(now, line.box))
+            else:
+                self._close(line, first)
+        seen = self._lines()
+        self._pages += len(seen) > MOST
+        for one in seen:
+            if any(overlap_px(one.box, line.box) > 0.3 * area(one.box) for line in self._open):
+                continue
+            begun = line_at(now, one.box, one.score, index)
+            if begun is not None:
+                self._begin(begun)
+        self._frames = self._frames[-1:]
+
+    def _lines(self) -> list[Detection]:
+        width, height = self._size
+        bgr = self._last.reformat(width=width, height=height, format="bgr24", interpolation="AREA").to_ndarray()
+        self._looks += 1
+        upright = self._geometry.turn(bgr)
+        found = self._network(upright)
+        size = (upright.shape[1], upright.shape[0])
+        high = size[1] * HIGHEST
+        kept = []
+        for one in found:
+            w, h = one.box[2] - one.box[0], one.box[3] - one.box[1]
+            if h <= high and w >= LONG * h and w * h <= LARGEST * width * height:
+                kept.append(Detection(self._geometry.turned_back(one.box, size), one.score))
+        return kept
+
+    def _begin(self, line: Line) -> None:
+        """Its first frame, looked for back to the last look."""
+        before = self._frames[::-1]
+        kept, at_once = steps(line, before)
+        line.start -= kept - 1
+        cut = line.start > 0 and self._is_cut(line.start)
+        line.comes = at_once and not cut
+        line.whole = line.comes or cut or line.start == 0
+        self._open.append(line)
+
+    def _close(self, line: Line, first: int) -> None:
+        kept, at_once = steps(line, self._frames)
+        cuts = [t for t in range(first + 1, first + kept + 1) if t < len(self._changes) and self._is_cut(t)]
+        line.stop = min([first + kept, *cuts])
+        line.goes = at_once and not cuts
+        line.whole = line.whole and (line.goes or bool(cuts) or self._is_cut(min(line.stop, len(self._changes) - 1)))
+        self._open.remove(line)
+        self._done.append(replace(line, template=line.template[:0]))  # its letters are not needed any more
+
+    def _activity(self, first: int, index: int) -> float:
+        """How much half of the picture's pixels changed over the last looks of this shot, grey levels."""
+        if any(self._is_cut(t) for t in range(first + 1, index + 1)):
+            self._tiny.clear()
+        if self._before is not None:
+            self._tiny.append(self._before)
+        return float(np.median(np.std(np.stack(self._tiny), axis=0)))
+
+    def _is_cut(self, index: int) -> bool:
+        around = self._changes[max(1, index - 8) : index] + self._changes[index + 1 : index + 9]
+        usual = float(np.median(around)) if around else 0.0
+        return self._changes[index] > max(CUT_LEVELS, CUT * usual)
+
+    def _certain(self, line: Line) -> bool:
+        if not line.activity:
+            return False
+        alive, rough = float(np.median(line.activity)), float(np.median(line.roughness))
+        if alive < LIVE or (rough < ROUGH and alive < LIVELY):
+            return False
+        if alive >= MOVING and line.stop - line.start >= LONG_S * self._rate:
+            return True
+        return line.whole and (line.comes or line.goes)
+
+    def _with_bands(self, certain: list[Line], lines: Sequence[Line]) -> list[Line]:
+        """The certain lines, and those that stand in the place of one shortly before or after it."""
+        waiting, done = list(certain), list(certain)
+        while waiting:
+            one = waiting.pop()
+            near = [each for each in lines if each not in done and _same_place(one.box, each.box)]
+            near = [e for e in near if max(one.start, e.start) - min(one.stop, e.stop) <= self._rate]
+            waiting += near
+            done += near
+        return sorted(done, key=lambda line: (line.start, line.box))
+
+    def _boxes(self, lines: Sequence[Line]) -> tuple[MaskPatch, ...]:
+        """Boxes of lines; those of one caption, one above the other in about the same frames, are one."""
+        slack = 2
+        groups: list[tuple[Box, int, int]] = []
+        for line in sorted(lines, key=lambda each: (each.start, each.box)):
+            box = padded(line.box, (line.box[3] - line.box[1]) // 3, self._size)
+            for number, (other, start, stop) in enumerate(groups):
+                if overlap_px(box, other) and abs(start - line.start) <= slack and abs(stop - line.stop) <= slack:
+                    groups[number] = union(box, other), min(start, line.start), max(stop, line.stop)
+                    break
+            else:
+                groups.append((box, line.start, line.stop))
+        return tuple(filled(self._coded(box), start, stop) for box, start, stop in groups)
+
+    def _coded(self, box: Box) -> Box:
+        sx, sy = self._info.width / self._size[0], self._info.height / self._size[1]
+        x1, y1 = min(self._info.width, int(np.ceil(box[2] * sx))), min(self._info.height, int(np.ceil(box[3] * sy)))
+        return int(box[0] * sx), int(box[1] * sy), x1, y1
+
+
+_REASON = "text that may belong to the scene: nothing moves behind it, and it does not come or go by itself"
+
+
+def _same_place(a: Box, b: Box) -> bool:
+    """Whether two lines share most of the smaller one's height and width."""
+    high, wide = min(a[3], b[3]) - max(a[1], b[1]), min(a[2], b[2]) - max(a[0], b[0])
+    return high > 0.6 * min(a[3] - a[1], b[3] - b[1]) and wide > 0.6 * min(a[2] - a[0], b[2] - b[0])
