@@ -22,7 +22,7 @@ from waterz_spool.detect.weights import private_copy, weights_sha256
 from waterz_spool.detect.yolo import YoloDetector, YoloOptions
 from waterz_spool.errors import SetupError
 from waterz_spool.plan import plan_segments
-from waterz_spool.stages.overlays import FoundOverlay
+from waterz_spool.stages.overlays import FoundOverlay, hidden_by
 from waterz_spool.stages.prepare import rules_of
 from waterz_spool.stages.survey import survey
 
@@ -164,7 +164,7 @@ def test_a_drifting_overlay_has_a_mask_per_frame_inside_one_crop_that_contains_t
     overlay = FoundOverlay(found.patches, info, source="yolo")
     seen = survey(made.path, info, scene_threshold=3.0, min_scene_frames=10)
     rules = rules_of(config.load(), info, seen)
-    segments = plan_segments(40, overlay.tracks(40), seen.cuts, size=(info.width, info.height), rules=rules)
+    segments = plan_segments(40, hidden_by(overlay, 40).tracks, seen.cuts, size=(info.width, info.height), rules=rules)
     (crop,) = (crop for segment in segments for crop in segment.crops)
     assert (crop.start, crop.stop) == (0, 40)
     x0, y0, x1, y1 = crop.box

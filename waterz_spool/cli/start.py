@@ -35,7 +35,10 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         "--mask", type=click.Path(path_type=Path), help="Picture, folder (one per frame) or video; white = overlay."
     ),
     click.option(
-        "--tracks", type=click.Path(path_type=Path), metavar="DIR", help="What `detect` wrote, perhaps corrected."
+        "--tracks",
+        type=click.Path(path_type=Path),
+        metavar="DIR|FILE",
+        help="Folder written by `detect`, or a tracks.json alone; you may edit it.",
     ),
     click.option("--from", "from_", metavar="TIME", help="The box or mask picture holds from here on."),
     click.option("--to", metavar="TIME", help="The box or mask picture holds up to here."),
@@ -52,6 +55,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
         "--drop", type=int, multiple=True, metavar="STREAM", help="Leave out this stream of the source; repeatable."
     ),
+    click.option("--yes", is_flag=True, help="Go on even where most of the picture would be replaced."),
     click.option("-o", "--output", default="", help="File, folder or template with {stem} and {ext}."),
     click.option("--overwrite", is_flag=True, default=None, help="Replace an existing output."),
     click.option("--crf", type=float, help="Quality of the encode; default visually lossless."),
@@ -138,6 +142,7 @@ def _order(given: dict[str, Any]) -> Any:
         from_s=parse_time(given["from_"]) if given["from_"] else None,
         to_s=parse_time(given["to"]) if given["to"] else None,
         drop=given["drop"],
+        yes=given["yes"],
         output=given["output"],
     )
 

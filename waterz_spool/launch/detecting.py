@@ -17,7 +17,7 @@ from waterz_spool.records import DisplayBox, VideoInfo
 from waterz_spool.stages.candidates import Candidate, advice, candidates_of
 from waterz_spool.stages.detectors import detector_of, findings_of, pinned_weights
 from waterz_spool.stages.looking import Looking
-from waterz_spool.stages.overlays import FoundOverlay
+from waterz_spool.stages.overlays import FoundOverlay, hidden_by
 from waterz_spool.stages.sheet import SheetMaker, shown_tracks, write_whole
 
 
@@ -87,7 +87,7 @@ def detect_video(
     overlay = FoundOverlay(
         patches.grown(found.patches, config.detect.dilation_px), info, source=detector.name, limits=limits
     )
-    shown = shown_tracks(overlay.tracks(count), found, info)
+    shown = shown_tracks(hidden_by(overlay, count).tracks, found, info)
     likely = candidates_of(found.rejected, info, pts, video=str(video))
     sheet.write(
         folder / "contact.html", shown, found, frames=count, source=detector.name, sha256=sha256, candidates=likely

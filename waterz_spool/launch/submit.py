@@ -21,7 +21,7 @@ import msgspec
 from waterz_spool import media
 from waterz_spool.config import Config, IngestConfig, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
-from waterz_spool.launch.tracksfile import PARTS, check_tracks, combined
+from waterz_spool.launch.tracksfile import check_tracks, combined, tracks_files
 from waterz_spool.records import DisplayBox
 from waterz_spool.spool import Budget, Job, Spool
 from waterz_spool.stages.asked import check_request, output_extension
@@ -47,6 +47,7 @@ class Order:
         from_s: Boxes and mask pictures hold from this time on, seconds from the start.
         to_s: Up to this time.
         drop: Indices of streams of the source to leave out.
+        yes: More of the picture may be replaced than an overlay usually hides.
         output: File, folder or template; empty is the configured one, relative to the video's folder.
     """
 
@@ -59,6 +60,7 @@ class Order:
     from_s: float | None = None
     to_s: float | None = None
     drop: tuple[int, ...] = ()
+    yes: bool = False
     output: str = ""
 
 
@@ -80,7 +82,7 @@ def submit(
         InputError: The video or mask is unreadable or unsupported, or the output's container cannot hold it.
     """
     request = _request(video, order, config, base, spool.root)
-    mark = fingerprint(request, video, order.mask, *((order.tracks / name for name in PARTS) if order.tracks else ()))
+    mark = fingerprint(request, video, order.mask, *(tracks_files(order.tracks) if order.tracks else ()))
     if known := find(spool, mark):
         _bring_back(known, may_exist=may_exist)
         return known
@@ -200,6 +202,7 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
         from_s=order.from_s,
         to_s=order.to_s,
         drop=order.drop,
+        yes=order.yes,
         # How workers are launched and videos fetched is not what is made: the same work is the same job.
         config=msgspec.structs.replace(config, slurm=SlurmConfig(), ingest=IngestConfig()),
     )

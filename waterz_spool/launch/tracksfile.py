@@ -1,7 +1,8 @@
 """tracks.json: what `detect` found, one track per line, for people to correct, and back into masks.
 
 A track masks what masks.mkv shows inside its box; in frames where masks.mkv shows nothing there (a track that was
-moved, prolonged or added by hand) it masks the whole box. What lies outside all tracks is not masked.
+moved, prolonged or added by hand), or where there is no masks.mkv, it masks the whole box. What lies
+outside all tracks is not masked.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from waterz_spool.records import DisplayBox
 SCHEMA = 1
 _CAP_BYTES = 16 << 20
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
-TRACKS, MASKS = PARTS = ("tracks.json", "masks.mkv")
+TRACKS, MASKS = "tracks.json", "masks.mkv"
 
 
 class TrackLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,47 +125,57 @@ def _impossible(track: TrackLine, tree: dict[str, Any]) -> str:
     return ""
 
 
-def check_tracks(folder: Path, video: Path) -> None:
+def tracks_files(given: Path) -> list[Path]:
+    """The tracks, and the masks where there are any: of a folder, or a file of tracks alone."""
+    if not given.is_dir():
+        return [given]
+    return [given / TRACKS, *(path for path in [given / MASKS] if path.is_file())]
+
+
+def check_tracks(given: Path, video: Path) -> None:
     """Refuse tracks that are not of this video.
 
     Raises:
         InputError: Unreadable, impossible, or of another picture size.
     """
-    found = read_tracks(folder / TRACKS)
-    if not (folder / MASKS).is_file():
-        raise InputError("the masks are missing", where=str(folder / MASKS), todo="run waterz-spool detect again")
-    shown = Geometry.of(media.probe(video)).shown
+    path = tracks_files(given)[0]
+    found, shown = read_tracks(path), Geometry.of(media.probe(video)).shown
     if shown != found.size:
         raise InputError(
             f"the tracks are for {found.size[0]}x{found.size[1]}, the video shows {shown[0]}x{shown[1]}",
-            where=str(folder / TRACKS),
+            where=str(path),
             todo="run waterz-spool detect on this video",
         )
 
 
-def combined(folder: Path, out: Path) -> Path:
-    """The mask video that tracks and masks make together.
+def combined(given: Path, out: Path) -> Path:
+    """The mask video that tracks and masks make together; without masks every track masks its whole box.
 
     Raises:
         InputError: The mask video does not fit the tracks.
     """
-    found = read_tracks(folder / TRACKS)
-    path = folder / MASKS
-    info = media.probe(path)
-    if (info.width, info.height) != found.size:
-        raise InputError("the masks have another size than the tracks say", where=str(path))
+    tracks, *masks = tracks_files(given)
+    found = read_tracks(tracks)
     count = 0
     with media.MaskWriter(out, crops=[found.size]) as writer:
-        for index, mask in enumerate(_masks(path)):
+        for index, mask in enumerate(_masks(masks[0], found.size) if masks else _nothing(found)):
             writer.write_mask(0, _cut(mask, [track for track in found.tracks if track.start <= index < track.stop]))
             count += 1
     if count != found.frames:
-        raise InputError(f"the masks have {count} frames, the tracks say {found.frames}", where=str(path))
+        raise InputError(f"the masks have {count} frames, the tracks say {found.frames}", where=str(masks[0]))
     return out
 
 
-def _masks(path: Path) -> Iterator[Mask]:
-    for frame in media.decode(path, media.probe(path)):
+def _nothing(found: TracksFile) -> Iterator[Mask]:
+    mask = np.zeros(found.size[::-1], np.uint8)
+    return (mask for _ in range(found.frames))
+
+
+def _masks(path: Path, size: tuple[int, int]) -> Iterator[Mask]:
+    info = media.probe(path)
+    if (info.width, info.height) != size:
+        raise InputError("the masks have another size than the tracks say", where=str(path))
+    for frame in media.decode(path, info):
         yield np.where(media.planes(frame)[0] > 127, np.uint8(255), np.uint8(0))
 
 

@@ -10,7 +10,16 @@ from waterz_spool import media
 from waterz_spool.config import Config, EncodeConfig
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.records import EncodeSettings, VideoInfo
-from waterz_spool.stages.overlays import PICTURES, boxes_mask, picture_overlay
+from waterz_spool.stages.overlays import (
+    PICTURES,
+    boxes_mask,
+    check_mask_size,
+    check_share,
+    coded_mask,
+    hidden_by,
+    picture_overlay,
+    read_picture,
+)
 from waterz_spool.stages.request import JobRequest
 
 _MOV_FIRST, _MKV_FIRST = ("mp4", "mov", "mkv"), ("mkv", "mp4", "mov")
@@ -90,10 +99,35 @@ def check_request(request: JobRequest, video: Path, mask: Path | None) -> None:
     info = media.probe(video)
     _check_times(request, info.duration_s)
     media.check_container(video, info, encode_settings(info, request), drop=request.drop)
-    boxes_mask((*request.boxes, *request.exact_boxes), info)
+    given = boxes_mask((*request.boxes, *request.exact_boxes), info)
+    check_share(int((given > 0).sum()), info, yes=request.yes, where="--box")
     boxes_mask(request.limits, info, option="--limit")
-    if mask is not None and mask.suffix.lower() in PICTURES:
-        picture_overlay(mask, info)
+    if mask is not None:
+        _check_mask(mask, request, video, info)
+
+
+def _check_mask(mask: Path, request: JobRequest, video: Path, info: VideoInfo) -> None:
+    """A mask picture wholly; of a folder or video of masks their size and number."""
+    if mask.suffix.lower() in PICTURES:
+        hidden = hidden_by(picture_overlay(mask, info), 1)
+        check_share(hidden.most_px, info, yes=request.yes, where=request.mask_from)
+        return
+    if mask.is_dir():
+        pictures = [path for path in sorted(mask.iterdir()) if path.suffix.lower() in PICTURES]
+        for path in pictures[:1]:
+            coded_mask(read_picture(path, may_be_empty=True), info, path)
+        count = len(pictures)
+    else:
+        masks = media.probe(mask)
+        check_mask_size((masks.width, masks.height), info, mask)
+        count = len(media.frame_times(mask, masks))
+    frames = len(media.frame_times(video, info))
+    if count and count != frames:
+        raise InputError(
+            f"there are {count} masks, the video has {frames} frames",
+            where=str(mask),
+            todo="give one mask per frame, or one picture for all frames",
+        )
 
 
 _SLACK_S = 1.0  # what containers say of a duration is about right

@@ -160,9 +160,9 @@ def find(
         likely = candidates_of(found.rejected, info, pts, video=request.source_name)
         raise NoOverlayError(f"no overlay found: {found.reason}", todo=advice(likely, otherwise=_GIVE_PLACE))
     share = most_px(found.patches, len(pts), size=(info.width, info.height)) / (info.width * info.height)
-    if share > MAX_SHARE:
+    if share > MAX_SHARE and not request.yes:
         raise NoOverlayError(
             f"what was found covers {100 * share:.0f} % of the picture: too much to be taken without being asked",
-            todo=f"look at it with waterz-spool detect, then {_GIVE_PLACE}",
+            todo=f"look at it with waterz-spool detect, then add --yes, or {_GIVE_PLACE}",
         )
     return replace(found, patches=grown(found.patches, detect.dilation_px, feather=detect.feather_px))

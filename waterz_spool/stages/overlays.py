@@ -7,8 +7,9 @@ pixels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -26,17 +27,58 @@ PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm"}
 
 
 class Overlay(Protocol):
-    """The overlays of one video: their tracks, and the mask of every frame in order."""
+    """The overlays of one video: the mask of every frame in order."""
 
     source: str
-
-    def tracks(self, frame_count: int) -> list[OverlayTrack]:
-        """All tracks; together they contain every masked pixel."""
-        ...
 
     def masks(self, frame_count: int) -> Iterator[Mask]:
         """One uint8 [H, W] mask per frame: weights of what replaces the picture; a repeated one is the same object."""
         ...
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What an overlay hides.
+
+    Attributes:
+        tracks: Together they contain every masked pixel.
+        most_px: Pixels of the frame in which most are masked.
+    """
+
+    tracks: list[OverlayTrack]
+    most_px: int
+
+
+def hidden_by(overlay: Overlay, frame_count: int) -> Hidden:
+    """Tracks of everything that an overlay masks, one per separate part."""
+    linker, most_px, before = Linker(), 0, None
+    for mask in overlay.masks(frame_count):
+        linker.add(mask)
+        if mask is not before:
+            before, most_px = mask, max(most_px, cv2.countNonZero(mask))
+    return Hidden(linker.finish(), most_px)
+
+
+MOST_GIVEN = 0.5
+"""Of the picture: a place given by hand that hides more is rarer than a mistake."""
+
+
+def check_share(px: int, info: VideoInfo, *, yes: bool, where: str = "") -> None:
+    """Refuse what hides most of the picture, unless the user said that it is meant.
+
+    Raises:
+        UsageError: More than MOST_GIVEN is hidden.
+    """
+    share = px / (info.width * info.height)
+    if yes or share <= MOST_GIVEN:
+        return
+    inverted = share < 1 and 1 - share < MOST_GIVEN / 2
+    raise UsageError(
+        f"{share:.0%} of the picture would be replaced"
+        + ("; the mask looks inverted: white is what is removed, black stays" if inverted else ""),
+        where=where,
+        todo="mask the overlay alone, or add --yes if that much is meant",
+    )
 
 
 class StaticOverlay:
@@ -54,13 +96,6 @@ class StaticOverlay:
         self._mask = binary(mask)
         self._start = start
         self._stop = stop
-
-    def tracks(self, frame_count: int) -> list[OverlayTrack]:
-        """One track per separate part of the mask."""
-        linker = Linker()
-        for mask in self.masks(frame_count):
-            linker.add(mask)
-        return linker.finish()
 
     def masks(self, frame_count: int) -> Iterator[Mask]:
         """The mask inside the range, an empty one outside."""
@@ -87,13 +122,6 @@ class FoundOverlay:
         self._found = found
         self._size = (info.width, info.height)
         self._limit = boxes_mask(limits, info, option="--limit") if limits else None
-
-    def tracks(self, frame_count: int) -> list[OverlayTrack]:
-        """Tracks of everything found."""
-        linker = Linker()
-        for mask in self.masks(frame_count):
-            linker.add(mask)
-        return linker.finish()
 
     def masks(self, frame_count: int) -> Iterator[Mask]:
         """The masks, cut to the limits."""
@@ -122,13 +150,6 @@ class VideoOverlay:
         self._start = start
         self._stop = stop
 
-    def tracks(self, frame_count: int) -> list[OverlayTrack]:
-        """Tracks of everything in the mask video."""
-        linker = Linker()
-        for mask in self.masks(frame_count):
-            linker.add(mask)
-        return linker.finish()
-
     def masks(self, frame_count: int) -> Iterator[Mask]:
         """The masks, decoded in order.
 
@@ -138,12 +159,11 @@ class VideoOverlay:
         previous: Mask | None = None
         count = 0
         info = media.probe(self._path)
-        half = 1 << (info.bits - 1)
         for frame in media.decode(self._path, info):
             count += 1
             if count > frame_count:
                 break
-            mask = coded_mask(binary(media.planes(frame)[0] >= half), self._info, self._path)
+            mask = coded_mask(_mask_of(_pixels(frame, info)), self._info, self._path)
             if frame.index < self._start or (self._stop is not None and frame.index >= self._stop):
                 mask = np.zeros_like(mask)
             previous = previous if previous is not None and np.array_equal(mask, previous) else mask
@@ -212,15 +232,28 @@ def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
         raise InputError(
             "the mask picture cannot be read", where=str(path), todo="give a PNG, white where the overlay is"
         )
-    integer = np.issubdtype(picture.dtype, np.integer) and picture.max() > 1  # 0 and 1 is a mask, too
+    mask = _mask_of(picture)
+    if not may_be_empty and not mask.any():
+        raise InputError("the mask picture masks nothing", where=str(path), todo="paint the overlay white on black")
+    return mask
+
+
+def _mask_of(picture: NDArray[Any]) -> Mask:
+    """What a picture [H, W] or [H, W, C] masks: its alpha where it has any transparency, else its bright pixels."""
+    integer = np.issubdtype(picture.dtype, np.integer) and picture.max(initial=0) > 1  # 0 and 1 is a mask, too
     half = np.iinfo(picture.dtype).max / 2 if integer else 0.5
     if picture.ndim == 3 and picture.shape[2] == 4:
         alpha, colours = picture[..., 3], picture[..., :3]
         picture = alpha if alpha.min() < half else colours
-    mask = binary(picture.max(axis=2) > half if picture.ndim == 3 else picture > half)
-    if not may_be_empty and not mask.any():
-        raise InputError("the mask picture masks nothing", where=str(path), todo="paint the overlay white on black")
-    return mask
+    return binary(picture.max(axis=2) > half if picture.ndim == 3 else picture > half)
+
+
+def _pixels(frame: media.Frame, info: VideoInfo) -> NDArray[Any]:
+    """A frame of a mask video as a picture file would hold it: gray at its own depth, else 8-bit RGB or RGBA."""
+    form = media.work_format(info.pix_fmt)
+    if form.family == "gray" and not form.alpha:
+        return np.asarray(media.planes(frame)[0] >= 1 << (form.bits - 1), np.uint8)
+    return np.asarray(frame.picture.to_ndarray(format="rgba" if form.alpha else "rgb24"))
 
 
 def coded_box(box: DisplayBox, info: VideoInfo, *, option: str = "--box") -> Box:
@@ -255,12 +288,20 @@ def coded_mask(mask: Mask, info: VideoInfo, path: Path) -> Mask:
     Raises:
         InputError: It is of another size than the video; the error says which sizes fit.
     """
+    check_mask_size((mask.shape[1], mask.shape[0]), info, path)
+    return Geometry.of(info).coded_mask(mask)
+
+
+def check_mask_size(size: tuple[int, int], info: VideoInfo, path: Path) -> None:
+    """Refuse a mask of another width and height than the picture.
+
+    Raises:
+        InputError: It says which sizes fit.
+    """
     geometry = Geometry.of(info)
-    height, width = mask.shape
-    if not geometry.fitting((width, height)):
+    if not geometry.fitting(size):
         raise InputError(
-            f"the mask is {width}x{height}, the picture is {geometry.words}",
+            f"the mask is {size[0]}x{size[1]}, the picture is {geometry.words}",
             where=str(path),
             todo=f"make the mask from a frame of this video, {geometry.sizes}",
         )
-    return geometry.coded_mask(mask)

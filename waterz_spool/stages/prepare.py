@@ -38,6 +38,8 @@ from waterz_spool.stages.overlays import (
     Overlay,
     VideoOverlay,
     boxes_overlay,
+    check_share,
+    hidden_by,
     picture_overlay,
 )
 from waterz_spool.stages.payloads import plan_of
@@ -203,7 +205,7 @@ def make_plan(
         assert detector is not None  # neither boxes nor mask
         found = find(detector, source, info, seen.pts, request, check=looking.again)
         overlay = FoundOverlay(found.patches, info, source=detector.name, limits=request.limits)
-    tracks = _tracks_of(overlay, len(seen.pts), found=bool(found.patches))
+    tracks = _tracks_of(overlay, request, info, len(seen.pts), found=bool(found.patches))
     if sheet and review:
         sheet.write(
             review,
@@ -243,8 +245,12 @@ def _boxes(request: JobRequest) -> tuple[DisplayBox, ...]:
     return (*request.boxes, *request.exact_boxes)
 
 
-def _tracks_of(overlay: Overlay, frame_count: int, *, found: bool) -> list[OverlayTrack]:
-    tracks = overlay.tracks(frame_count)
+def _tracks_of(
+    overlay: Overlay, request: JobRequest, info: VideoInfo, frame_count: int, *, found: bool
+) -> list[OverlayTrack]:
+    hidden = hidden_by(overlay, frame_count)
+    tracks = hidden.tracks
+    check_share(hidden.most_px, info, yes=request.yes, where=request.mask_from)
     if not tracks and found:
         raise NoOverlayError("all overlays found lie outside the limits", todo="give other boxes with --limit")
     if not tracks:

@@ -32,6 +32,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     from_s: float | None = None  # overlays given by box or mask picture exist in [from_s, to_s)
     to_s: float | None = None
     drop: tuple[int, ...] = ()  # streams of the source that the user wants left out
+    yes: bool = False  # more of the picture may be replaced than an overlay usually hides
     config: Config
     schema: int = SCHEMA
 
