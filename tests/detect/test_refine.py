@@ -83,6 +83,9 @@ def caption(style: str, lines: tuple[str, ...]) -> np.ndarray:
         return layer((soft, BLACK, 0.7), (letters(lines, thick=2), YELLOW, 1))
     if style == "black on white":
         return layer((letters(lines, thick=4.5), WHITE, 1), (letters(lines), BLACK, 1))
+    if style == "glow":
+        soft = cv2.GaussianBlur(letters(lines, thick=5), (0, 0), 2.0 * SCALE)
+        return layer((soft, BLACK, 0.85), (letters(lines, thick=2), WHITE, 1))
     if style == "boxed":
         return layer((plates(lines), BLACK, 0.7), (letters(lines), WHITE, 1))
     raise ValueError(style)
@@ -182,6 +185,12 @@ def test_captions_are_masked_letter_by_letter_and_their_pause_is_not(style, movi
     check(overlays, masks, box=box)
 
 
+def test_a_glow_is_masked_where_its_coming_and_going_shows_it():
+    overlays = two_captions("glow")
+    _, masks = found_in(burnt(scene(moving=False), overlays), around(overlays))
+    check(overlays, masks, covered=0.99)
+
+
 @pytest.mark.parametrize("moving", [True, False], ids=["moving", "still"])
 def test_a_caption_of_some_frames_in_a_box_of_all_is_masked_in_its_frames(moving):
     overlays = [None] * 12 + [caption("outline", TEXTS[0])] * 16 + [None] * 12
@@ -242,19 +251,31 @@ def test_a_box_with_nothing_in_it_is_taken_whole_and_says_why(moving):
     assert all((mask[100:160, 40:240] == 255).all() for mask in masks)
 
 
-def test_an_emblem_beside_text_is_not_left_behind():
-    """A drawing of many colours is no stroke; before a scene that moves it is what stays."""
-    overlays = [logo()] * FRAMES
+def emblem_and_text() -> np.ndarray:
+    """A drawing of many colours, which is no stroke, beside a name."""
     rng = np.random.default_rng(1)
     emblem = cv2.resize(rng.uniform(0, 255, (4, 4, 3)).astype(np.float32), (26, 26), interpolation=cv2.INTER_CUBIC)
     over = np.zeros((HEIGHT, WIDTH, 4), np.float32)
     over[20:46, 60:86, :3], over[20:46, 60:86, 3] = np.clip(emblem, 0, 255), 1
     text = empty()
     cv2.putText(text, "Nordlicht", (92 * SCALE, 42 * SCALE), FONT, 0.6 * SCALE, 255, 2 * SCALE, cv2.LINE_AA)
-    over += layer((text, WHITE, 0.9))
-    overlays = [over] * FRAMES
-    _, masks = found_in(burnt(scene(moving=True), overlays), around(overlays))
-    check(overlays, masks)
+    return over + layer((text, WHITE, 0.9))
+
+
+def test_an_emblem_that_stays_before_a_moving_scene_is_masked_with_its_text():
+    overlays = [emblem_and_text()] * FRAMES
+    box = around(overlays)
+    refined, masks = found_in(burnt(scene(moving=True), overlays), box)
+    assert refined.certain, refined.reason
+    check(overlays, masks, box=box)
+
+
+def test_an_emblem_that_comes_and_goes_before_a_still_scene_is_masked_with_its_text():
+    overlays = [None] * 12 + [emblem_and_text()] * 16 + [None] * 12
+    box = around(overlays)
+    refined, masks = found_in(burnt(scene(moving=False), overlays), box)
+    assert refined.certain, refined.reason
+    check(overlays, masks, box=box)
 
 
 def test_long_videos_are_read_in_parts_and_give_the_same_masks(monkeypatch):
