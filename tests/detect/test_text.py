@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from msgspec import structs
 from numpy.typing import NDArray
 
 from waterz_spool.config import DetectConfig
@@ -50,9 +51,9 @@ def wall() -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(coarse, (0, 0), 2), np.uint8)
 
 
-def tripod() -> Scene:
+def tripod(noise: float = 3.0) -> Scene:
     rng, still = np.random.default_rng(6), wall()[:216, :384].astype(np.int16)
-    return lambda index: np.clip(still + rng.normal(0, 3, still.shape), 0, 255).astype(np.uint8)
+    return lambda index: np.clip(still + rng.normal(0, noise, still.shape).round(), 0, 255).astype(np.uint8)
 
 
 def pan(sign: str = "") -> Scene:
@@ -134,6 +135,27 @@ def test_words_that_appear_on_a_slide_belong_to_it() -> None:
             cv2.putText(picture, "More of everything", (40, 90), cv2.FONT_HERSHEY_DUPLEX, 0.7, (40, 40, 40), 1)
 
     assert not found(slide(), draw, 60).boxes
+
+
+def test_a_picture_that_a_player_turns_is_read_upright() -> None:
+    info = structs.replace(INFO, width=216, height=384, rotation=90)
+    detector, scene = TextDetector(network(), info), pan()
+    for index in range(50):
+        picture = scene(index)
+        write(picture, "Look over there", (90, 195))
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.rot90(picture, -1)), format="bgr24")
+        detector.add(index, frame, frame.reformat(format="gray").to_ndarray())
+    (each,) = detector.finish(lambda: iter(())).boxes
+    x0, y0, x1, y1 = patches.box_of(each)
+    assert x0 <= 20 and x1 < 60 and y0 <= 90 and y1 >= 250  # the bottom of the upright picture
+
+
+def test_a_caption_on_a_shot_with_hardly_any_noise_is_found() -> None:
+    def draw(picture: NDArray[np.uint8], index: int) -> None:
+        if index < 40:
+            write(picture, "Look over there", (90, 195))
+
+    assert spans(found(tripod(noise=0.8), draw, 60)) == [(0, 40)]
 
 
 def test_the_detector_is_chosen_by_its_name() -> None:

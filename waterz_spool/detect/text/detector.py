@@ -23,7 +23,7 @@ from waterz_spool.detect.base import Detection, Findings, Luma, Rejected, Reread
 from waterz_spool.detect.masks import area, overlap_px, union
 from waterz_spool.detect.patches import filled
 from waterz_spool.detect.separate import padded
-from waterz_spool.detect.text.lines import Line, line_at, roughness, steps
+from waterz_spool.detect.text.lines import Line, height_of, line_at, roughness, steps
 from waterz_spool.geometry import Geometry
 from waterz_spool.records import Box, MaskPatch, VideoInfo
 
@@ -37,7 +37,7 @@ LEAST_S = 0.4  # a line stands at least so long
 MOVING = 4.0  # grey levels that half of the picture's pixels change by within 1.5 s: the camera moves
 LONG_S = 1.5  # so long must a line then stand still
 ROUGH = 0.6  # grey levels: what a camera sees is hardly ever as smooth as a screen
-LIVE, LIVELY = 0.15, 1.0  # the same of a camera's noise, which screens lack, and of a scene with some life in it
+LIVE, LIVELY = 0.03, 1.0  # the same of a camera's noise, which screens lack, and of a scene with some life in it
 CUT, CUT_LEVELS = 3.0, 10.0  # of the usual change from frame to frame, and at least
 MOST = 6  # lines at a time; a picture with more of them is a page of text
 
@@ -199,7 +199,7 @@ class TextDetector:
         slack = 2
         groups: list[tuple[Box, int, int]] = []
         for line in sorted(lines, key=lambda each: (each.start, each.box)):
-            box = padded(line.box, (line.box[3] - line.box[1]) // 3, self._size)
+            box = padded(line.box, height_of(line.box) // 3, self._size)
             for number, (other, start, stop) in enumerate(groups):
                 if overlap_px(box, other) and abs(start - line.start) <= slack and abs(stop - line.stop) <= slack:
                     groups[number] = union(box, other), min(start, line.start), max(stop, line.stop)

@@ -67,17 +67,22 @@ def line_at(frame: Gray, box: Box, score: float, start: int) -> Line | None:
     return Line(box, score, start, start + 1, template) if float(template.std()) > 4 else None
 
 
+def height_of(box: Box) -> int:
+    """Of the letters in a box, px: its shorter side; in a picture that players turn a line may stand upright."""
+    return min(box[2] - box[0], box[3] - box[1])
+
+
 def high_pass(frame: Gray, box: Box) -> Image:
     """A box of a frame without what is wider than letters."""
     x0, y0, x1, y1 = box
     part = frame[y0:y1, x0:x1].astype(np.float32)
-    return np.asarray(part - cv2.GaussianBlur(part, (0, 0), max(2.0, (y1 - y0) / 4)), np.float32)
+    return np.asarray(part - cv2.GaussianBlur(part, (0, 0), max(2.0, height_of(box) / 4)), np.float32)
 
 
 def ring_of(frame: NDArray[Any], box: Box) -> list[NDArray[Any]]:
     """The strips above and below a box and at its sides."""
     x0, y0, x1, y1 = box
-    gap, wide = 3, max(6, (y1 - y0) // 2)
+    gap, wide = 3, max(6, height_of(box) // 2)
     rows = slice(max(0, y0 - gap), y1 + gap)
     strips = (
         frame[max(0, y0 - gap - wide) : max(0, y0 - gap), x0:x1],
