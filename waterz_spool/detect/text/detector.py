@@ -206,7 +206,7 @@ class TextDetector:
                     break
             else:
                 groups.append((box, line.start, line.stop))
-        return tuple(filled(self._coded(box), start, stop) for box, start, stop in groups)
+        return tuple(filled(self._coded(_whole(group, groups)), *group[1:]) for group in groups)
 
     def _coded(self, box: Box) -> Box:
         sx, sy = self._info.width / self._size[0], self._info.height / self._size[1]
@@ -215,6 +215,15 @@ class TextDetector:
 
 
 _REASON = "text that may belong to the scene: nothing moves behind it, and it does not come or go by itself"
+
+
+def _whole(group: tuple[Box, int, int], groups: Sequence[tuple[Box, int, int]]) -> Box:
+    """The box of a line, and of others in its place at the same time: one of the two looks saw only a part."""
+    box, start, stop = group
+    for other, first, last in groups:
+        if first < stop and start < last and _same_place(group[0], other):
+            box = union(box, other)
+    return box
 
 
 def _same_place(a: Box, b: Box) -> bool:
