@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from fractions import Fraction
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from waterz_spool.errors import NoOverlayError
 from waterz_spool.stages.candidates import MIN_CONFIDENCE, candidates_of
 from waterz_spool.stages.detectors import find
 from waterz_spool.stages.request import JobRequest, parse_box, parse_time
-from waterz_spool.stages.sheet import SheetMaker
+from waterz_spool.stages.sheet import Looked, write_sheet
 
 
 @pytest.fixture
@@ -86,13 +87,13 @@ def test_more_than_a_quarter_of_the_picture_is_not_taken(video):
     assert asked(video, Findings((patches.whole(mask, 3, 4),))).patches
 
 
-def test_the_sheet_draws_them_and_holds_the_command(video, tmp_path):
+def test_the_sheet_draws_them_and_offers_to_take_them(video, tmp_path):
     path, info, pts = video
-    sheet = SheetMaker("v", info)
-    for frame in media.decode(path, info):
-        sheet.add(frame.index, frame.picture, media.planes(frame)[0])
     found = Findings((), "nothing certain", (Rejected((10, 5, 50, 20), "near", 0.6),))
     likely = candidates_of(found.rejected, info, pts, video="v")
-    sheet.write(tmp_path / "contact.html", [], found, frames=10, source="static", candidates=likely)
+    look = Looked(path, "v", info, pts, "static", found=found, candidates=likely)
+    write_sheet(tmp_path / "contact.html", look)
     page = (tmp_path / "contact.html").read_text()
-    assert f"<code>{likely[0].command}</code>" in page and "May be an overlay" in page
+    assert "confidence 0.60: near" in page and "[10, 5, 40, 15]" in page and "nothing certain" in page
+    drawn = cv2.imread(str(tmp_path / "contact.png"))
+    assert (drawn == 235).all(axis=2).sum() > 10 * (40 + 15)

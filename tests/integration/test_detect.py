@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ def test_detect_writes_what_people_look_at_and_submit_takes_it_back(clip, video,
     sheet = cv2.imread(str(tmp_path / "found" / "contact.png"))
     assert sheet is not None and min(sheet.shape[:2]) > 300
     page = (tmp_path / "found" / "contact.html").read_text()
-    assert page.count("data:image/jpeg") == 24 and "http" not in page and 'src="/' not in page
+    assert page.count("data:image/jpeg") == 10 and not re.search(r"(src|href)=.(?!data:)", page)
     cli("run", video, "--tracks", "found", *FAST)
     assert psnr(read_bgr(video.with_name("clip.clean.mp4")), clip.truth, clip.mask) > 25
     assert {path.name for path in (tmp_path / "found").iterdir()} == {
@@ -110,9 +111,9 @@ def test_review_stops_before_segments_until_resume(clip, video, cli, tmp_path):
         assert str(page) in cli(*spool, *command).stdout, command
     assert "resume" in cli(*spool, "explain", "last").stdout
     assert "overlay in frames 0 to 95" in cli(*spool, "logs", "last/prep").stdout
-    assert page.read_text().count("data:image/jpeg") == 24 and "detector static" in page.read_text()
+    assert page.read_text().count("data:image/jpeg") == 10 and "detector static" in page.read_text()
     drawn = cv2.imread(str(page.with_suffix(".png")))
-    assert drawn.shape[1] > 4 * WIDTH and (drawn == (60, 220, 60)).all(axis=2).sum() > 24 * BOX[2], "its box is drawn"
+    assert drawn.shape[1] > 4 * WIDTH and (drawn == (60, 220, 60)).all(axis=2).sum() > 10 * BOX[2], "its box is drawn"
     assert {path.name for path in page.parent.iterdir()} == {"contact.html", "contact.png"}
     assert "all invariants hold" in cli(*spool, "verify", "last").stdout
     cli(*spool, "resume", "last")
@@ -127,4 +128,4 @@ def test_a_given_box_is_reviewed_too(video, cli, tmp_path):
     job = cli(*spool, "submit", video, "--review", *box_option(), *FAST).stdout.strip()
     cli(*spool, "worker", "--idle-timeout", "1")
     page = (tmp_path / "spool" / "jobs" / job / "review" / "contact.html").read_text()
-    assert "given by boxes" in page and ",".join(map(str, BOX)) in page
+    assert "given by boxes" in page and json.dumps(list(BOX)) in page

@@ -27,6 +27,7 @@ _COMMANDS = {
     "clean": "control",
     "slurm": "slurm",
     "detect": "detect",
+    "pick": "pick",
     "detector": "detector",
     "doctor": "doctor",
     "models": "models",

@@ -11,12 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from waterz_spool.records import DisplayBox
 from waterz_spool.report.pages import page
 
 Picture = NDArray[np.uint8]
-Place = tuple[int, int, int, int]
-"""x, y, width, height in px of the displayed picture."""
-
 PAGE_BYTES = 2_800_000
 """Of all pictures together, in base64: a page stays under 3 MB."""
 _QUALITIES = (88, 80, 70, 60, 50, 40)
@@ -51,7 +49,7 @@ class Marked:
         note: Said beside it.
     """
 
-    box: Place
+    box: DisplayBox
     from_s: float | None = None
     to_s: float | None = None
     note: str = ""
@@ -71,6 +69,7 @@ class PickPage:
         stills: At least one frame, in order of time.
         boxes: Drawn at the start, for the person to correct.
         doubts: Places that were seen and not taken.
+        notes: What is no overlay, in words.
         reason: Why nothing was taken; empty otherwise.
     """
 
@@ -83,6 +82,7 @@ class PickPage:
     stills: Sequence[Still]
     boxes: Sequence[Marked] = ()
     doubts: Sequence[Marked] = ()
+    notes: Sequence[str] = ()
     reason: str = ""
 
 
@@ -115,6 +115,7 @@ def pick_html(shown: PickPage) -> str:
         name=shown.name,
         facts=list(shown.facts),
         reason=shown.reason,
+        notes=list(shown.notes),
         width=width,
         height=height,
         data=data,

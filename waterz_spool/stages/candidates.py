@@ -73,6 +73,12 @@ def _time(index: int, info: VideoInfo, pts: Sequence[int]) -> str:
     return f"{int(exact * 1000) / 1000:.3f}"
 
 
+def give_place(video: str) -> str:
+    """What to do where no place is known."""
+    command = shlex.join(["waterz-spool", "pick", video])
+    return f"draw its place in the page that `{command}` makes, or give --box or --mask"
+
+
 def advice(candidates: Sequence[Candidate], *, otherwise: str) -> str:
     """What to do when nothing certain was found.
 

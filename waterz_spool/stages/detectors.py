@@ -16,15 +16,13 @@ from waterz_spool.detect.weights import weights_sha256
 from waterz_spool.errors import NoOverlayError, SetupError
 from waterz_spool.geometry import Geometry
 from waterz_spool.records import MaskPatch, VideoInfo
-from waterz_spool.stages.candidates import advice, candidates_of
+from waterz_spool.stages.candidates import advice, candidates_of, give_place
 from waterz_spool.stages.request import JobRequest
 
 if TYPE_CHECKING:
     from waterz_spool.detect.base import Detector, Findings
 
 log = logging.getLogger(__name__)
-
-_GIVE_PLACE = "give its place with --box x,y,w,h or --mask FILE (white where the overlay is)"
 
 MAX_SHARE = 0.25  # of the picture; an overlay that hides more of it is rarer than a mistake
 
@@ -158,11 +156,12 @@ def find(
     found = findings_of(detector, source, info, pts, check=check)
     if not found.patches:
         likely = candidates_of(found.rejected, info, pts, video=request.source_name)
-        raise NoOverlayError(f"no overlay found: {found.reason}", todo=advice(likely, otherwise=_GIVE_PLACE))
+        todo = advice(likely, otherwise=give_place(request.source_name))
+        raise NoOverlayError(f"no overlay found: {found.reason}", todo=todo)
     share = most_px(found.patches, len(pts), size=(info.width, info.height)) / (info.width * info.height)
     if share > MAX_SHARE and not request.yes:
         raise NoOverlayError(
             f"what was found covers {100 * share:.0f} % of the picture: too much to be taken without being asked",
-            todo=f"look at it with waterz-spool detect, then add --yes, or {_GIVE_PLACE}",
+            todo=f"look at it with waterz-spool detect, then add --yes, or {give_place(request.source_name)}",
         )
     return replace(found, patches=grown(found.patches, detect.dilation_px, feather=detect.feather_px))

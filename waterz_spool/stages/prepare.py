@@ -44,7 +44,7 @@ from waterz_spool.stages.overlays import (
 )
 from waterz_spool.stages.payloads import plan_of
 from waterz_spool.stages.request import JobRequest, decode_request
-from waterz_spool.stages.sheet import SheetMaker, shown_tracks
+from waterz_spool.stages.sheet import Looked, shown_tracks, write_sheet
 from waterz_spool.stages.survey import Survey, survey
 
 log = logging.getLogger(__name__)
@@ -182,14 +182,13 @@ def make_plan(
         else detector_of(config.detect, info, sha256=request.weights_sha256, spool=spool)
     )
     encode = encode_settings(info, request)
-    sheet = SheetMaker(request.source_name, info) if review else None
     looking = Looking(info, tell, check=check, again=not mask)
     seen = survey(
         source,
         info,
         scene_threshold=config.plan.scene_threshold,
         min_scene_frames=config.plan.min_segment_frames,
-        samples=[each for each in (detector, sheet) if each is not None],
+        samples=[detector] if detector is not None else [],
         check=looking.surveyed,
     )
     media.check_times(source, info, encode, seen.pts, drop=request.drop)
@@ -206,16 +205,20 @@ def make_plan(
         found = find(detector, source, info, seen.pts, request, check=looking.again)
         overlay = FoundOverlay(found.patches, info, source=detector.name, limits=request.limits)
     tracks = _tracks_of(overlay, request, info, len(seen.pts), found=bool(found.patches))
-    if sheet and review:
-        sheet.write(
-            review,
-            shown_tracks(tracks, found, info),
-            found,
-            frames=len(seen.pts),
+    if review:
+        look = Looked(
+            video=source,
+            name=request.source_name,
+            info=info,
+            pts=seen.pts,
             source=overlay.source,
+            overlay=overlay,
+            tracks=shown_tracks(tracks, found, info),
+            found=found,
             sha256=request.weights_sha256,
             candidates=candidates_of(found.rejected, info, seen.pts, video=request.source_name),
         )
+        write_sheet(review, look)
     return Plan(
         video=info,
         encode=encode,
