@@ -90,7 +90,9 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class PlanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the video is cut into segments and crops."""
 
-    segment_s: Annotated[float, _opt("target length of a segment", "s of video", ge=0.2, le=600)] = 10.0
+    segment_s: Annotated[
+        float, _opt("target length of a segment, pauses not counted", "s of video", ge=0.2, le=600)
+    ] = 10.0
     min_segment_frames: Annotated[int, _opt("shortest segment, except between two cuts", "frames", ge=1, le=1000)] = 10
     merge_gap_frames: Annotated[
         int, _opt("shorter spans without overlay stay in their segment", "frames", ge=0, le=1000)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,19 +62,22 @@ def publish_segments(
     if not waiting:
         return
     plates = PlateMaker(plan, waiting if engine.texture else [])
-    writers: list[_Writer] = []
-    with ExitStack() as stack:
+    writers: list[_Writer] = []  # the open ones alone: each holds its encoders' memory as long as it is known
+    try:
         for index, planes, mask in _frames(claim, plan, overlay, waiting, first=plates.first):
             check()
             plates.add(index, planes, mask)
             while waiting and _needed(waiting[0])[0] <= index:
-                writers.append(stack.enter_context(_Writer(claim, plan, waiting.pop(0), engine)))
+                writers.append(_Writer(claim, plan, waiting.pop(0), engine))
             for writer in writers:
                 writer.add(index, planes, mask)
             for writer in [w for w in writers if w.stop == index + 1]:
                 writer.publish(plates)
                 writers.remove(writer)
             claim.progress((index + 1) / plan.frame_count, "cutting")
+    finally:
+        for writer in writers:
+            writer.abandon()
 
 
 def _needed(segment: SegmentSpec) -> tuple[int, int]:
@@ -119,21 +121,8 @@ class _Writer:
             claim.segment_input(segment.index, "frames", ".mkv"),
             claim.segment_input(segment.index, "masks", ".mkv"),
         )
-        self._closed = False
         self._frames = media.CropWriter(self._paths[0], crops=sizes, work=form, info=plan.video)
         self._masks = media.MaskWriter(self._paths[1], crops=sizes)
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._frames.close()
-            self._masks.close()
 
     def add(self, index: int, planes: Planes, mask: Mask) -> None:
         for number, crop in enumerate(self._segment.crops):
@@ -142,8 +131,15 @@ class _Writer:
                 self._frames.write(number, _cut(planes, crop.box, self._form))
                 self._masks.write_mask(number, np.ascontiguousarray(mask[y0:y1, x0:x1]))
 
+    def abandon(self) -> None:
+        """Let go of files that nobody will read."""
+        self._frames.abandon()
+        self._masks.abandon()
+
     def publish(self, plates: PlateMaker) -> None:
-        self._close()
+        """Finish the files and publish the segment."""
+        self._frames.close()
+        self._masks.close()
         frames, masks = (self._claim.sealed(path) for path in self._paths)
         made = plates.write(self._claim, self._segment) if self._engine.texture else None
         _publish(self._claim, self._plan, self._segment, self._engine, (frames, masks), plates=made)

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -50,6 +51,10 @@ from waterz_spool.stages.survey import Survey, survey
 log = logging.getLogger(__name__)
 
 Check = Callable[[], None]
+
+_LEAST_RATE = 6.0
+"""Frames per second; a frame that stays longer is a pause. A segment of the default length has then as many frames as
+the default context on each side of it."""
 
 
 def prepare(claim: PrepClaim, check: Check) -> bytes:
@@ -262,13 +267,11 @@ def _tracks_of(
 
 
 def rules_of(config: Config, info: VideoInfo, seen: Survey) -> PlanRules:
-    """The plan's rules for this video: seconds become frames by its own mean rate."""
-    span = (seen.pts[-1] - seen.pts[0] + seen.last_duration) * info.time_base[0] / info.time_base[1]
-    rate = len(seen.pts) / span if span > 0 else 25.0
+    """The plan's rules for this video: seconds become frames by the rate at which it moves."""
     form = media.work_format(info.pix_fmt)
     options = config.plan
     return PlanRules(
-        segment_frames=max(options.min_segment_frames, round(options.segment_s * rate)),
+        segment_frames=max(options.min_segment_frames, round(options.segment_s * _moving_rate(info, seen))),
         min_segment_frames=options.min_segment_frames,
         merge_gap_frames=options.merge_gap_frames,
         context_frames=options.context_frames,
@@ -277,6 +280,18 @@ def rules_of(config: Config, info: VideoInfo, seen: Survey) -> PlanRules:
         clip_bytes=options.clip_mib << 20,
         sample_bytes=min(3, form.plane_count) * (1 if form.bits == 8 else 2) + 1,
     )
+
+
+def _moving_rate(info: VideoInfo, seen: Survey) -> float:
+    """Frames per second while the picture moves, at least `_LEAST_RATE`.
+
+    A segment costs its frames and those of its context, not its seconds: with pauses counted in, every segment of a
+    video with pauses would be short, and most of its work that on its context.
+    """
+    tick_s = info.time_base[0] / info.time_base[1]
+    lasts = [*(b - a for a, b in pairwise(seen.pts)), seen.last_duration]
+    moving = [each for each in lasts if 0 < each * tick_s <= 1 / _LEAST_RATE]
+    return max(_LEAST_RATE, len(moving) / (sum(moving) * tick_s)) if moving else _LEAST_RATE
 
 
 def _given(request: JobRequest, info: VideoInfo, mask: Path | None, pts: tuple[int, ...]) -> Overlay | None:
