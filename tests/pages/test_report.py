@@ -19,13 +19,13 @@ def written(tmp_path, segments=3, **changes):
         SegmentLine(
             index=number, start_s=10.0 * number, stop_s=10.0 * number + 10, frames=240, engine="propagate",
             seconds=12.3, host=f"node{number % 2}", attempts=1 + number % 2,
-            confidence=Confidence(seen=0.2 + 0.3 * (number % 3), weight=(0.1, 0.75, 0.9)[number % 3], hidden_px=9),
+            confidence=Confidence(seen=0.2 + 0.3 * (number % 3), weight=(0.1, 0.45, 0.9)[number % 3], hidden_px=9),
         )
         for number in range(segments)
     ]  # fmt: skip
     values = {
         "name": "<b>holiday</b>.mp4", "state": "done", "output": "/videos/holiday.clean.mp4",
-        "warnings": ["Nothing behind the overlay was ever visible."], "tiles": [("31 %", "seen")],
+        "warnings": ["Nothing behind the overlay was ever visible."], "said": ["31 % of the hidden picture was seen"],
         "pairs": [Pair(picture(40), picture(200), "frame 12, overlay at 1,2,3,4")], "segments": lines,
         "attempts": [AttemptBar("node0", "0", "failed", 5.0, 9.0, "out of memory"),
                      AttemptBar("node1", "0", "done", 9.0, 20.0)],
@@ -60,7 +60,7 @@ def test_everything_that_was_given_is_shown_and_escaped(tmp_path, open_page):
     text = page.inner_text("body")
     for words in ("<b>holiday</b>.mp4", "31 %", "Nothing behind", "240 frames, all times equal", "libx264 crf=11"):
         assert words in text
-    assert "guess" in text and "fair" in text and "good" in text
+    assert "low" in text and "middle" in text and "high" in text
     assert "out of memory" in page.content()
 
 

@@ -25,7 +25,11 @@ def test_a_box_drawn_in_the_page_becomes_a_clean_video(clip, video, cli, tmp_pat
     page.mouse.up()
     program, *arguments = shlex.split(page.inner_text("#command"))
     assert program == "waterz-spool"
-    cli(*arguments, *FAST)
+    cli(*arguments, *FAST, "--report")
+    report = open_page(video.with_name("clip.clean.html"))
+    report.locator(".compare input").focus()
+    report.keyboard.press("ArrowRight")
+    assert report.evaluate("getComputedStyle(document.querySelector('.compare')).getPropertyValue('--at')") != "50%"
     result = read_bgr(video.with_name("clip.clean.mp4"))
     assert psnr(result, clip.truth, clip.mask) > 28
 

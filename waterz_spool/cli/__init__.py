@@ -18,6 +18,7 @@ _COMMANDS = {
     "status": "show",
     "explain": "show",
     "logs": "show",
+    "report": "show",
     "retry": "control",
     "cancel": "control",
     "pause": "control",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,9 +21,10 @@ def tell_result(settings: Settings, job: Job, *, named: bool, report: bool = Fal
         settings: With --json the same is part of the document.
         job: The job.
         named: Whether to say where the result lies, too.
-        report: Write the summary file.
+        report: Write the summary file and the report's page.
     """
-    from waterz_spool.launch.summary import write_summary
+    from waterz_spool.launch.reporting import write_report
+    from waterz_spool.launch.summary import summary_path, write_summary
     from waterz_spool.report.result import lines_of, result_of
 
     result = result_of(job)
@@ -30,7 +32,9 @@ def tell_result(settings: Settings, job: Job, *, named: bool, report: bool = Fal
         return
     lines = lines_of(result, named=named)
     if report:
-        lines.append(f"summary: {write_summary(result)}")
+        page = summary_path(Path(result.output)).with_suffix(".html")
+        write_report(job, page)
+        lines += [f"summary: {write_summary(result)}", f"report: {page}"]
     if not settings.as_json:
         click.echo("\n".join(lines), err=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -116,3 +117,17 @@ def logs_command(settings: Settings, name: str) -> None:
     job_name, task = split_task(name)
     lines = merged(Spool.open(settings.spool_root()).job(job_name), task)
     settings.emit(lines, "\n".join(lines) or "nothing was logged yet")
+
+
+@click.command("report")
+@click.argument("job", default="last")
+@click.option("-o", "--output", "page", type=click.Path(path_type=Path), help="The page [JOB.html, here].")
+@shared_options
+def report_command(settings: Settings, job: str, page: Path | None) -> None:
+    """Write a page about a job: before and after, what was seen and what filled, who worked when, what was verified."""
+    from waterz_spool.launch.reporting import write_report
+
+    found = Spool.open(settings.spool_root()).job(job)
+    page = page or Path(f"{found.id}.html")
+    write_report(found, page)
+    settings.emit({"job": found.id, "page": str(page)}, str(page))

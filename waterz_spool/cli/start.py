@@ -75,7 +75,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         help="A segment that cannot be restored fails the job [default], or stays as it is in the source: exit code 7.",
     ),
     click.option("--segment-s", type=float, help="Target length of a segment in seconds of video."),
-    click.option("--report", is_flag=True, help="Write a summary beside the result, NAME.clean.json."),
+    click.option("--report", is_flag=True, help="Write a summary (.json) and a report (.html) beside the result."),
     json_progress,
 ]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from waterz_spool.records import Confidence
 from waterz_spool.report.pages import page
+from waterz_spool.report.result import level_of
 from waterz_spool.report.words import clock
 
 MOST_SEGMENTS = 400  # listed; a page of thousands of rows helps nobody
@@ -88,7 +89,7 @@ class JobPage:
         state: Of the job.
         output: Path of the result; empty before there is one.
         warnings: Loud lines, worst first.
-        tiles: Value and label of the main figures.
+        said: What was done, in lines.
         pairs: Before and after.
         segments: Finished ones, in order.
         attempts: All that ended.
@@ -100,7 +101,7 @@ class JobPage:
     state: str
     output: str = ""
     warnings: Sequence[str] = ()
-    tiles: Sequence[tuple[str, str]] = ()
+    said: Sequence[str] = ()
     pairs: Sequence[Pair] = ()
     segments: Sequence[SegmentLine] = ()
     attempts: Sequence[AttemptBar] = ()
@@ -117,10 +118,10 @@ def report_html(shown: JobPage) -> str:
         state=shown.state,
         output=shown.output,
         warnings=list(shown.warnings),
-        tiles=[{"value": value, "label": label} for value, label in shown.tiles],
+        said=list(shown.said),
         pairs=list(shown.pairs),
         bars=_bars(shown.segments),
-        any_made=False,
+        any_made=any(each.confidence and each.confidence.invented for each in shown.segments),
         lanes=lanes,
         span=clock(span_s),
         segments=[_row(each) for each in shown.segments[:MOST_SEGMENTS]],
@@ -140,7 +141,7 @@ def _bars(segments: Sequence[SegmentLine]) -> list[dict[str, Any]]:
             "x": round(each.start_s / end * _WIDTH, 2),
             "width": round(max(1.0, (each.stop_s - each.start_s) / end * _WIDTH - 0.5), 2),
             "seen": round(each.confidence.seen * _HEIGHT, 1),
-            "made": 0,
+            "made": round(each.confidence.invented * _HEIGHT, 1),
             "title": f"segment {each.index}, {clock(each.start_s)}: {each.confidence.seen:.0%} seen in other frames",
         }
         for each in segments
@@ -170,7 +171,7 @@ def _lanes(attempts: Sequence[AttemptBar]) -> tuple[list[dict[str, Any]], float]
 
 
 def _row(each: SegmentLine) -> dict[str, Any]:
-    word, tone = trust(each.confidence) if not each.passed else ("passed through", "bad")
+    word, tone = _trust(each.confidence) if not each.passed else ("passed through", "bad")
     return {
         "index": each.index,
         "time": clock(each.start_s),
@@ -185,10 +186,12 @@ def _row(each: SegmentLine) -> dict[str, Any]:
     }
 
 
-def trust(confidence: Confidence | None) -> tuple[str, str]:
-    """A confidence in one word for people, and its colour class; empty for frames in which nothing was hidden."""
+_TONES = {"high": "good", "middle": "fair", "low": "bad"}
+
+
+def _trust(confidence: Confidence | None) -> tuple[str, str]:
+    """A confidence in one word, and its colour class."""
     if confidence is None:
         return "-", "soft"
-    if confidence.weight >= 0.85:
-        return "good", "good"
-    return ("fair", "fair") if confidence.weight >= 0.7 else ("guess", "bad")
+    level = level_of(confidence.weight)
+    return level, _TONES[level]

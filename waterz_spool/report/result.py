@@ -154,11 +154,15 @@ def trust_text(result: Result) -> str:
     invented = result.invented or 0.0
     smooth = max(0.0, 1 - result.weight - invented)
     rest = [f"{smooth:.0%} filled in smoothly", *([f"{invented:.0%} invented"] if invented >= 0.005 else [])]
-    level = "high" if result.weight >= _SURE else "middle" if result.weight >= LOW_WEIGHT else "low"
     return (
-        f"{level} confidence: {result.seen:.0%} of the hidden picture was seen in other frames; "
+        f"{level_of(result.weight)} confidence: {result.seen:.0%} of the hidden picture was seen in other frames; "
         f"{result.weight:.0%} is taken from them, {', '.join(rest)}"
     )
+
+
+def level_of(weight: float) -> str:
+    """high, middle or low: a blend weight in a word."""
+    return "high" if weight >= _SURE else "middle" if weight >= LOW_WEIGHT else "low"
 
 
 def size_text(size: int) -> str:
