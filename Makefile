@@ -10,7 +10,7 @@ INFRA := storm or slurm or sharedfs
 CV2_WITHOUT_LIBGL = $(BIN)/python -c "import cv2" 2>/dev/null || { echo "no libGL.so.1: using opencv-python-headless"; \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(BIN)/python -m pip install --quiet --force-reinstall --no-deps opencv-python-headless; }
 
-.PHONY: demo test test-infra check format clean
+.PHONY: demo test test-infra check check-light format clean
 
 demo: $(VENV)/.light
 	$(BIN)/waterz-spool demo $(DEMO)
@@ -26,7 +26,14 @@ check: $(VENV)/.full
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.full
+# lint, types and the quick tests, without the neural extra (torch alone is some 5 GB)
+check-light: $(VENV)/.checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/unit tests/spool -m "not ($(INFRA) or neural or slow)"
+
+format: $(VENV)/.checks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -36,6 +43,11 @@ $(BIN)/python:
 
 $(VENV)/.light: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
+	$(CV2_WITHOUT_LIBGL)
+	touch $@
+
+$(VENV)/.checks: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable . --group dev
 	$(CV2_WITHOUT_LIBGL)
 	touch $@
 

@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand; every command and option it names exists."""
+"""The README's commands, run as they stand; every command, option and file that the documents name exists."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import cv2
 import pytest
 from click.testing import CliRunner
@@ -17,6 +18,10 @@ from waterz_spool.cli import commands
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(document.read_text() for document in DOCUMENTS)
+# options of other programs
+FOREIGN = {"--partition", "--gres", "--force-reinstall", "--no-deps", "--me", "--array", "--nfs"}
 
 
 def console_lines():
@@ -41,21 +46,29 @@ def test_the_commands_of_the_readme_work_in_order(clip, cli, tmp_path):
     assert job["state"] == "done"
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"`waterz-spool ([a-z]+)", README))))
-def test_every_command_the_readme_names_exists(command):
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`waterz-spool ([a-z]+)", TEXT))))
+def test_every_command_the_documents_name_exists(command):
     assert CliRunner().invoke(commands, [command, "--help"]).exit_code == 0
 
 
-def test_every_option_the_readme_names_exists():
-    helps = "".join(
-        CliRunner().invoke(commands, [name, "--help"]).output
-        for name in commands.list_commands(None)  # type: ignore[arg-type]
-    )
-    helps += CliRunner().invoke(commands, ["--help"]).output
-    for option in set(re.findall(r"`(--[a-z-]+)", README)):
-        assert option in helps, option
+def help_texts(command, words=()):
+    yield CliRunner().invoke(commands, [*words, "--help"]).output
+    if isinstance(command, click.Group):
+        for name in command.list_commands(None):  # type: ignore[arg-type]
+            yield from help_texts(command.get_command(None, name), (*words, name))  # type: ignore[arg-type]
 
 
-def test_files_the_readme_links_exist():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_every_option_the_documents_name_exists():
+    helps = "".join(help_texts(commands))
+    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", re.sub(r"`python -m .*?`", "", TEXT))) - FOREIGN
+    assert {option for option in named if option not in helps} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_a_document_links_exist(document):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_readme_is_read_in_one_sitting():
+    assert len(README.splitlines()) <= 150
