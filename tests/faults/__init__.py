@@ -29,7 +29,7 @@ T = TypeVar("T")
 READS = ("listdir", "read", "digest", "facts", "look", "same_file")
 CHANGES = (
     *("write_new", "link", "unlink", "mkdir", "make_parents", "rename", "remove_tree", "pin", "copy", "copy_mode"),
-    *("seal", "sync_folder", "beat_file", "beat"),
+    *("set_mode", "seal", "sync_folder", "beat_file", "beat"),
 )
 VARIABLE = "WATERZ_FAULTS"
 HERE = Path(__file__).parent
@@ -206,6 +206,10 @@ class FaultyOps(FileOps):
     def copy_mode(self, source: Path, target: Path) -> None:
         """See `FileOps`."""
         self._change("copy_mode", target, lambda: self.ops.copy_mode(source, target))
+
+    def set_mode(self, path: Path, mode: int) -> None:
+        """See `FileOps`."""
+        self._change("set_mode", path, lambda: self.ops.set_mode(path, mode))
 
     def pin(self, source: Path, target: Path) -> None:
         """See `FileOps`."""

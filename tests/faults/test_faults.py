@@ -54,6 +54,7 @@ def every_operation(ops: FileOps, folder: Path) -> dict[str, object]:
         "pin": lambda: ops.pin(folder / "file", folder / "pinned"),
         "copy": lambda: ops.copy(folder / "file", folder / "copied"),
         "copy_mode": lambda: ops.copy_mode(folder / "file", folder / "beaten"),
+        "set_mode": lambda: ops.set_mode(folder / "file", 0o600),
         "seal": lambda: ops.seal(folder / "file"),
         "sync_folder": lambda: ops.sync_folder(folder),
         "beat_file": lambda: ops.beat_file(folder / "beaten").close(),

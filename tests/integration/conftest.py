@@ -104,6 +104,7 @@ def cli(tmp_path, monkeypatch):
             capture_output=True,
             text=True,
             timeout=240,
+            **more,
         )
         if check and done.returncode:
             raise AssertionError(f"exit {done.returncode}\n{done.stdout}\n{done.stderr}")

@@ -71,7 +71,7 @@ def test_a_spool_where_none_can_be_says_so(video, cli, tmp_path):
 def test_a_full_disk_of_the_output_is_named_not_the_spool(tmp_path, monkeypatch):
     desk = Desk(tmp_path)
 
-    def full(self, target, *, overwrite=False):
+    def full(self, target, *, overwrite=False, mode=None):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Job, "publish", full)

@@ -287,6 +287,9 @@ class SimOps(FileOps):
     def copy_mode(self, source: Path, target: Path) -> None:
         self._enter("copy_mode", target)
 
+    def set_mode(self, path: Path, mode: int) -> None:
+        self._enter("set_mode", path)
+
     def seal(self, path: Path) -> tuple[int, str]:
         self._enter("seal", path)
         data = self._visible(path).data

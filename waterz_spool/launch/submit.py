@@ -191,6 +191,7 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
     config, sha256 = pinned_weights(config, used=not given, spool=root)
     return JobRequest(
         source_name=video.name,
+        source_from=str(video.absolute()),
         output=str(settled_output(video, order, config, base=base)),
         boxes=order.boxes,
         exact_boxes=order.exact_boxes,

@@ -11,11 +11,14 @@ import errno
 import gc
 import logging
 import os
+import re
+import shlex
 import traceback
 
 from waterz_spool.errors import JobFailedError, SetupError, TryAgainError, WaterzError
 from waterz_spool.restore import Stop
 from waterz_spool.spool import Claim, DamagedRecordError, Session, storage_error
+from waterz_spool.stages.request import decode_request
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +81,23 @@ def is_memory(error: BaseException) -> bool:
     )
 
 
+def _name_as_given(claim: Claim, error: WaterzError) -> None:
+    """Let an error name the files that the user gave, not the copies in the job, which goes when `run` has ended."""
+    request, layout = decode_request(claim.job.request()), claim.job.layout
+    file, name = claim.job.file.source.file, request.source_from or request.source_name
+    given = {str(layout.source / file): name}
+    if request.mask and request.mask_from:
+        given[str(layout.source / request.mask)] = request.mask_from
+    for pinned, name_given in given.items():
+        error.what, error.where = (text.replace(pinned, name_given) for text in (error.what, error.where))
+    word = re.compile(rf"(?<!\S)(?:{re.escape(str(layout.source))}/)?{re.escape(file)}(?!\S)")  # of a command
+    error.todo = word.sub(lambda _: shlex.quote(name), error.todo)
+
+
 def _fail(claim: Claim, error: Exception) -> None:
     if isinstance(error, WaterzError):
+        with contextlib.suppress(OSError, WaterzError):  # then the copy is named
+            _name_as_given(claim, error)
         log.error("%s", error)
         claim.failed(str(error), rc=error.exit_code, retry=isinstance(error, _AGAIN))
     else:

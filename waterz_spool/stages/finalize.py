@@ -104,11 +104,19 @@ def publish(job: Job, *, foreign: bool = False) -> Path:
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path = job.publish(target, overwrite=overwrite)
+        path = job.publish(target, overwrite=overwrite, mode=None if foreign else 0o666 & ~_umask())
     except OSError as error:
         raise _unpublished(job, target, error) from error
     log.info("published %s", path)
     return path
+
+
+def _umask() -> int:
+    """The mode bits that this user's new files lack; asking os.umask would change it for other threads."""
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("Umask:")), 8)
+    return 0o077
 
 
 def _unpublished(job: Job, target: Path, error: OSError) -> OSError:

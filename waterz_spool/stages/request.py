@@ -21,6 +21,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that shapes a job's result, beside the pinned source itself."""
 
     source_name: str
+    source_from: str = ""  # absolute path that the user gave, for messages
     output: str  # absolute path of the result
     boxes: tuple[DisplayBox, ...] = ()  # an overlay lies in each; its own pixels are masked
     exact_boxes: tuple[DisplayBox, ...] = ()  # masked as they are
@@ -115,7 +116,7 @@ def output_path(
     Raises:
         UsageError: An unknown placeholder, a name that is too long, or the result would be the input itself.
     """
-    base = base or source.resolve().parent
+    base = base or source.absolute().parent  # beside a link, not in the store that it leads to
     text = template or "{stem}.clean.{ext}"
     if len(os.fsencode(Path(text).name)) > 255:
         raise UsageError("the output's name is too long", where=template, todo="choose a shorter one with -o")

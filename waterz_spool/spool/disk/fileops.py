@@ -202,6 +202,10 @@ class FileOps:
         """Give a file the permissions of another."""
         target.chmod(source.stat().st_mode & 0o777)
 
+    def set_mode(self, path: Path, mode: int) -> None:
+        """Set a file's permissions."""
+        path.chmod(mode)
+
     def pin(self, source: Path, target: Path) -> None:
         """Keep a file's content under another name: hard link, else reflink, else a durable copy.
 

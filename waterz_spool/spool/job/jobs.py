@@ -317,12 +317,13 @@ class Job:
 
     # ---- the end
 
-    def publish(self, target: Path, *, overwrite: bool = False) -> Path:
+    def publish(self, target: Path, *, overwrite: bool = False, mode: int | None = None) -> Path:
         """Let the result of final appear under the name the user asked for; may be run again by anyone.
 
         Args:
             target: A file name in a folder that exists.
             overwrite: Replace a different file of that name; else the result becomes ``name (2).ext``.
+            mode: Permissions of the result where it is the caller's own file; None: as in the spool.
 
         Returns:
             Where it is.
@@ -336,7 +337,7 @@ class Job:
 
         target = Path(target).absolute()
         publisher = Publisher(self.log)
-        return publisher.publish(target, self.layout.source / self.file.source.file, overwrite=overwrite)
+        return publisher.publish(target, self.layout.source / self.file.source.file, overwrite=overwrite, mode=mode)
 
     def published(self) -> PublishedRecord | None:
         """Where the result was first published, or None while it is not (as far as a listing shows)."""

@@ -57,7 +57,7 @@ class Publisher:
         self._ops = log.world.ops
         self._tokens = log.world.tokens
 
-    def publish(self, target: Path, pinned: Path, *, overwrite: bool) -> Path:
+    def publish(self, target: Path, pinned: Path, *, overwrite: bool, mode: int | None = None) -> Path:
         """See `Job.publish`."""
         ref, attempt = self._result()
         parts = _Parts(target, self._commit(attempt))
@@ -67,7 +67,7 @@ class Publisher:
             return earlier
         self._check_target(target, pinned)
         try:
-            path = self._place(self._layout.output_file(FINAL, ref.file), ref, parts, overwrite)
+            path = self._place(self._layout.output_file(FINAL, ref.file), ref, parts, overwrite, mode)
         except OSError:  # another published meanwhile, and tidied this one's hidden name away
             earlier = self._earlier(target, ref)
             if earlier is None:
@@ -119,7 +119,7 @@ class Publisher:
             if self._ops.same_file(target, pinned):
                 raise UsageError("the output would replace the input", where=str(target))
 
-    def _place(self, result: Path, ref: FileRef, parts: _Parts, overwrite: bool) -> Path:
+    def _place(self, result: Path, ref: FileRef, parts: _Parts, overwrite: bool, mode: int | None) -> Path:
         """Link the result to the first name that is free or holds it already."""
         if self._ops.digest(result) != (ref.bytes, ref.sha256):
             raise VerificationError(
@@ -127,6 +127,8 @@ class Publisher:
             )
         target = parts.target
         with self._staged(result, ref, parts) as staged:
+            if mode is not None:
+                self._set_mode(staged, mode)
             if overwrite and not self._holds(target, ref):
                 self._replace(staged, target, ref)
                 return target
@@ -155,6 +157,11 @@ class Publisher:
         finally:
             with contextlib.suppress(OSError):
                 self._ops.unlink(part)
+
+    def _set_mode(self, path: Path, mode: int) -> None:
+        """What sealing in the spool added for its group is taken away again."""
+        with contextlib.suppress(PermissionError):  # another user's worker made it
+            self._ops.set_mode(path, mode)
 
     def _tidy(self, parts: _Parts) -> None:
         """Remove what publishers of this job left that died on the way; who is still on the way finds it published."""
