@@ -62,7 +62,7 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     detector: Annotated[
         Literal["auto", "static", "yolo", "text", "none"],
-        _opt("used when neither box nor mask is given; auto: static, and yolo too when there are weights"),
+        _opt("used when neither box nor mask is given; auto: static, text if installed, yolo if there are weights"),
     ] = "auto"
     dilation_px: Annotated[int, _opt("growth of detected masks", "px", ge=0, le=64)] = 3
     feather_px: Annotated[

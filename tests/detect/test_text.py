@@ -15,7 +15,6 @@ from waterz_spool.config import DetectConfig
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Findings
 from waterz_spool.detect.text import TextDetector, TextNetwork
-from waterz_spool.detect.text.network import network_file
 from waterz_spool.records import VideoInfo
 from waterz_spool.stages.detectors import detector_of
 
@@ -117,6 +116,23 @@ def test_a_stamp_over_a_moving_picture_is_found_in_all_frames() -> None:
     assert covered == set(range(75))
 
 
+def test_a_clock_is_found_on_a_tripod_shot() -> None:
+    """Its last digit changes once a second."""
+    findings = found(tripod(), lambda picture, index: write(picture, f"14:03:{(index + 7) // 25 + 21}", (12, 205)), 80)
+    assert spans(findings) == [(0, 80)]
+
+
+def test_figures_that_change_now_and_then_may_be_a_scoreboard_of_the_scene() -> None:
+    """They are told and not taken."""
+
+    def draw(picture: NDArray[np.uint8], index: int) -> None:
+        write(picture, f"HOME 12 : {(index > 18) + (index > 51) + 30}", (12, 205))
+
+    findings = found(tripod(), draw, 80)
+    assert not findings.boxes
+    assert findings.rejected
+
+
 def test_text_of_the_scene_that_moves_with_the_camera_is_left_alone() -> None:
     assert not found(pan("HARBOUR MUSEUM"), lambda picture, index: None, 75).boxes
 
@@ -160,4 +176,3 @@ def test_a_caption_on_a_shot_with_hardly_any_noise_is_found() -> None:
 
 def test_the_detector_is_chosen_by_its_name() -> None:
     assert detector_of(DetectConfig(detector="text"), INFO, sha256="", spool=None).name == "text"
-    assert network_file("no-such-weights.onnx") is None

@@ -111,7 +111,7 @@ def test_review_stops_before_segments_until_resume(clip, video, cli, tmp_path):
         assert str(page) in cli(*spool, *command).stdout, command
     assert "resume" in cli(*spool, "explain", "last").stdout
     assert "overlay in frames 0 to 95" in cli(*spool, "logs", "last/prep").stdout
-    assert page.read_text().count("data:image/jpeg") == 10 and "detector static" in page.read_text()
+    assert page.read_text().count("data:image/jpeg") == 10 and "detector text+static" in page.read_text()
     drawn = cv2.imread(str(page.with_suffix(".png")))
     assert drawn.shape[1] > 4 * WIDTH and (drawn == (60, 220, 60)).all(axis=2).sum() > 10 * BOX[2], "its box is drawn"
     assert {path.name for path in page.parent.iterdir()} == {"contact.html", "contact.png"}

@@ -17,7 +17,7 @@ from waterz_spool.cli.context import Settings, json_progress, on_terminal, share
 @click.option(
     "--detector",
     type=click.Choice(["auto", "static", "yolo", "text"]),
-    help="auto: static, and yolo where there are weights.",
+    help="auto: static, text where its extra is installed, and yolo where there are weights.",
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights.")
 @click.option("--imgsz", type=int, metavar="PX", help="Longer side of what the model sees.")

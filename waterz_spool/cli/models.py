@@ -1,4 +1,4 @@
-"""`models list`, `models verify` and `models path`: the weights that the neural engine needs."""
+"""`models list`, `models verify` and `models path`: the weights that the neural engine and the text detector need."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from waterz_spool.errors import SetupError
 
 @click.group("models")
 def models_command() -> None:
-    """The ProPainter weights: what they are, where they belong, whether they are whole. Nothing is downloaded."""
+    """The weights of ProPainter and of the text detector: what they are, where they belong. Nothing is downloaded."""
 
 
 @models_command.command("path")
 @shared_options
 def path_command(settings: Settings) -> None:
-    """Print the folder where the weights are looked for [WATERZ_MODELS]."""
+    """Print the folder where ProPainter's weights are looked for [WATERZ_MODELS]."""
     from waterz_spool.restore.propainter import weights_folder
 
     settings.emit({"path": str(weights_folder())}, str(weights_folder()))
@@ -26,10 +26,11 @@ def path_command(settings: Settings) -> None:
 @shared_options
 def list_command(settings: Settings) -> None:
     """Name, licence, source and sha256 of each file, and whether it is there."""
+    from waterz_spool.detect.text.files import listing
     from waterz_spool.report.status import table
     from waterz_spool.restore.propainter import weights_folder, weights_listing
 
-    rows = weights_listing()
+    rows = [*weights_listing(), listing()]
     columns = ("FILE", "PRESENT", "SHA256", "LICENCE", "WHAT", "FROM")
     lines = [(r["file"], r["present"], r["sha256"], r["licence"], r["what"], r["source"]) for r in rows]
     settings.emit({"path": str(weights_folder()), "files": rows}, f"{weights_folder()}\n{table(columns, lines)}")
@@ -38,7 +39,7 @@ def list_command(settings: Settings) -> None:
 @models_command.command("verify")
 @shared_options
 def verify_command(settings: Settings) -> None:
-    """Load each file and check that it is the network it should be."""
+    """Load each of ProPainter's files and check that it is the network it should be; doctor loads the text network."""
     from waterz_spool.restore.propainter import weights_states
 
     states = weights_states()

@@ -51,12 +51,17 @@ class JoinedDetector:
     def finish(self, reread: Reread) -> Findings:
         """All outlines, and what the model alone has found."""
         seen, outlined = self._model.finish(reread), self._shapes.finish(reread)
-        alone = without(seen.patches, outlined.patches, self._count, size=self._size, fade_frames=self._fade)
+        alone, boxes = (
+            without(found, outlined.patches, self._count, size=self._size, fade_frames=self._fade)
+            for found in (seen.patches, seen.boxes)
+        )
+        patches, boxes = (*outlined.patches, *alone), (*outlined.boxes, *boxes)
         return Findings(
-            (*outlined.patches, *alone),
-            "" if outlined.patches or alone else f"{seen.reason}; {outlined.reason}",
+            patches,
+            "" if patches or boxes else f"{seen.reason}; {outlined.reason}",
             (*seen.rejected, *outlined.rejected),
             (*seen.scores, *outlined.scores),
+            boxes,
         )
 
 

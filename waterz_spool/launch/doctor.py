@@ -167,7 +167,8 @@ def weight_checks() -> Checks:
 
 def text_checks() -> Checks:
     """The network that finds text, and what runs it; everything else works without."""
-    from waterz_spool.detect.text.network import TextNetwork, installed
+    from waterz_spool.detect.text import TextNetwork
+    from waterz_spool.detect.text.files import installed
 
     if not installed():
         yield ok("text", 'the text detector is not available (pip install "waterz-spool[text]")')

@@ -20,11 +20,8 @@ _NOTHING = 0.02  # of the hidden pixels seen: a rounding error, or one frame's e
 _SOURCES = {
     "box": "as given by --box",
     "mask": "as given by --mask",
-    "static": "by the static detector",
-    "text": "by the text detector",
-    "yolo": "by your weights",
-    "yolo+static": "by your weights and the static detector",
 }
+_DETECTORS = {"static": "the static detector", "text": "the text detector", "yolo": "your weights"}
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,10 +131,16 @@ def _took(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 60 else clock(seconds)
 
 
+def _detectors(source: str) -> str:
+    """The names of detectors, as joined by plus signs, in words."""
+    *first, last = (_DETECTORS.get(name, f"detector {printable(name)}") for name in source.split("+"))
+    return f"by {', '.join(first)} and {last}" if first else f"by {last}"
+
+
 def _places(result: Result) -> Iterator[str]:
     """Where the overlay was, and when."""
     verb = "removed" if result.source in ("box", "mask") else "found"
-    who = _SOURCES.get(result.source, f"by detector {printable(result.source)}")
+    who = _SOURCES.get(result.source) or _detectors(result.source)
     for place in result.tracks[:_SHOWN]:
         when = f"{clock(place.start_s)}-{clock(place.stop_s)}"
         yield f"{verb} {','.join(map(str, place.box))} in {when} ({who})"

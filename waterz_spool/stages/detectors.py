@@ -27,13 +27,16 @@ log = logging.getLogger(__name__)
 MAX_SHARE = 0.25  # of the picture; an overlay that hides more of it is rarer than a mistake
 
 
-def kind_of(detect: DetectConfig) -> str:
-    """The detector that ``auto`` stands for; both is yolo and static together."""
+def kinds_of(detect: DetectConfig) -> tuple[str, ...]:
+    """The detectors that look, together; ``auto`` is all that can work here, or yolo alone for the classes named."""
     if detect.detector != "auto":
-        return detect.detector
-    if not detect.weights:
-        return "static"
-    return "yolo" if detect.classes else "both"  # who names classes wants these and nothing else
+        return (detect.detector,)
+    if detect.weights and detect.classes:
+        return ("yolo",)  # who names classes wants these and nothing else
+    from waterz_spool.detect.text.files import installed
+
+    text = ("text",) if installed() else ()
+    return (*text, *(("yolo",) if detect.weights else ()), "static")
 
 
 def pinned_weights(config: Config, *, used: bool, spool: Path | None) -> tuple[Config, str]:
@@ -42,7 +45,7 @@ def pinned_weights(config: Config, *, used: bool, spool: Path | None) -> tuple[C
     Raises:
         SetupError: YOLO is asked for and the weights are missing, or lie in the spool.
     """
-    if not used or kind_of(config.detect) not in ("yolo", "both"):
+    if not used or "yolo" not in kinds_of(config.detect):
         return config, ""
     if not config.detect.weights:
         raise SetupError("the yolo detector needs your weights", todo="name them with --weights FILE")
@@ -65,21 +68,27 @@ def detector_of(detect: DetectConfig, info: VideoInfo, *, sha256: str, spool: Pa
         NoOverlayError: Detection is off.
         SetupError: Its library or weights are missing here, or not those pinned.
     """
-    kind = kind_of(detect)
-    if kind == "none":
+    kinds = kinds_of(detect)
+    if kinds == ("none",):
         raise NoOverlayError("no overlay given and detection is off", todo="give --box x,y,w,h or --mask FILE")
-    if kind == "static":
-        return _static(info)
-    if kind == "text":
-        from waterz_spool.detect.text import TextDetector, TextNetwork
+    make: dict[str, Callable[[], Detector]] = {
+        "static": lambda: _static(info),
+        "text": lambda: _text(info),
+        "yolo": lambda: _yolo(detect, info, sha256=sha256, spool=spool),
+    }
+    *models, detector = (make[kind]() for kind in kinds)
+    for model in reversed(models):
+        from waterz_spool.detect.joined import JoinedDetector
 
-        return TextDetector(TextNetwork(), info)
-    if kind == "yolo":
-        return _yolo(detect, info, sha256=sha256, spool=spool)
-    from waterz_spool.detect.joined import JoinedDetector
+        fade_frames = detect.fade_frames if model.name == "yolo" else 0
+        detector = JoinedDetector(model, detector, info, fade_frames=fade_frames)
+    return detector
 
-    model = _yolo(detect, info, sha256=sha256, spool=spool)
-    return JoinedDetector(model, _static(info), info, fade_frames=detect.fade_frames)
+
+def _text(info: VideoInfo) -> Detector:
+    from waterz_spool.detect.text import TextDetector, TextNetwork
+
+    return TextDetector(TextNetwork(), info)
 
 
 def _static(info: VideoInfo) -> Detector:

@@ -23,7 +23,8 @@ from waterz_spool.detect.base import Detection, Findings, Luma, Rejected, Reread
 from waterz_spool.detect.masks import area, overlap_px, union
 from waterz_spool.detect.patches import filled
 from waterz_spool.detect.separate import padded
-from waterz_spool.detect.text.lines import Line, height_of, line_at, roughness, steps
+from waterz_spool.detect.text import clock
+from waterz_spool.detect.text.lines import Line, flatness, height_of, length_of, line_at, longer, roughness, steps
 from waterz_spool.geometry import Geometry
 from waterz_spool.records import Box, MaskPatch, VideoInfo
 
@@ -33,12 +34,15 @@ LOOK_PX = 640  # longer side of what the network sees
 LOOKS_PER_S = 2.0
 HIGHEST, LARGEST = 0.13, 0.15  # of the picture: a line's height and area; what is more is no line
 LONG = 2.0  # width over height of a line
+LONGER = 1.15  # of a line's length: a box that is so much longer holds letters that were not seen before
 LEAST_S = 0.4  # a line stands at least so long
 MOVING = 4.0  # grey levels that half of the picture's pixels change by within 1.5 s: the camera moves
 LONG_S = 1.5  # so long must a line then stand still
 ROUGH = 0.6  # grey levels: what a camera sees is hardly ever as smooth as a screen
-LIVE, LIVELY = 0.03, 1.0  # the same of a camera's noise, which screens lack, and of a scene with some life in it
+LIVE, LIVELY = 0.03, 1.0  # the same: what slides lack somewhere in the picture, and what a scene has in half of it
+FLAT = 0.7  # of the picture: what a camera saw has less without any gradient
 CUT, CUT_LEVELS = 3.0, 10.0  # of the usual change from frame to frame, and at least
+EDGE = 0.25  # of the picture along each side: where clocks are shown
 MOST = 6  # lines at a time; a picture with more of them is a page of text
 
 
@@ -106,25 +110,40 @@ class TextDetector:
 
     def _look(self, index: int) -> None:
         first = index + 1 - len(self._frames)
-        moving = self._activity(first, index)
+        moving, life = self._activity(first, index)
         now = self._frames[-1]
+        flat = flatness(now)
         for line in list(self._open):
             cut = any(self._is_cut(t) for t in range(first + 1, index + 1))
             if line.stands(now) and not cut:
                 line.stop = index + 1
                 line.activity.append(moving)
+                line.life.append(life)
+                line.flatness.append(flat)
                 line.roughness.append(roughness(now, line.box))
+                line.settle(now)
+                line.ticks += clock.ticks(line, self._frames, first)
             else:
                 self._close(line, first)
         seen = self._lines()
         self._pages += len(seen) > MOST
         for one in seen:
-            if any(overlap_px(one.box, line.box) > 0.3 * area(one.box) for line in self._open):
+            known = [line for line in self._open if overlap_px(one.box, line.box) > 0.3 * area(one.box)]
+            if known:
+                self._grow(known[0], one.box)
                 continue
             begun = line_at(now, one.box, one.score, index)
             if begun is not None:
                 self._begin(begun)
         self._frames = self._frames[-1:]
+
+    def _grow(self, line: Line, box: Box) -> None:
+        """Where more of a line is seen than before, it was there before, too."""
+        holds = overlap_px(line.box, box) > 0.8 * area(line.box)
+        if holds and length_of(box) > LONGER * length_of(line.box):
+            whole = longer(line, self._frames[-1], box)
+            if whole is not None:
+                self._open[self._open.index(line)] = whole
 
     def _lines(self) -> list[Detection]:
         width, height = self._size
@@ -160,13 +179,14 @@ class TextDetector:
         self._open.remove(line)
         self._done.append(replace(line, template=line.template[:0]))  # its letters are not needed any more
 
-    def _activity(self, first: int, index: int) -> float:
-        """How much half of the picture's pixels changed over the last looks of this shot, grey levels."""
+    def _activity(self, first: int, index: int) -> tuple[float, float]:
+        """How much half and the livelier tenth of the picture changed over the last looks of this shot, grey levels."""
         if any(self._is_cut(t) for t in range(first + 1, index + 1)):
             self._tiny.clear()
         if self._before is not None:
             self._tiny.append(self._before)
-        return float(np.median(np.std(np.stack(self._tiny), axis=0)))
+        changes = np.std(np.stack(self._tiny), axis=0)
+        return float(np.median(changes)), float(np.percentile(changes, 90))
 
     def _is_cut(self, index: int) -> bool:
         around = self._changes[max(1, index - 8) : index] + self._changes[index + 1 : index + 9]
@@ -177,11 +197,17 @@ class TextDetector:
         if not line.activity:
             return False
         alive, rough = float(np.median(line.activity)), float(np.median(line.roughness))
-        if alive < LIVE or (rough < ROUGH and alive < LIVELY):
+        drawn = float(np.median(line.flatness)) > FLAT or float(np.median(line.life)) < LIVE
+        if drawn or (rough < ROUGH and alive < LIVELY):
             return False
         if alive >= MOVING and line.stop - line.start >= LONG_S * self._rate:
             return True
-        return line.whole and (line.comes or line.goes)
+        return (line.whole and (line.comes or line.goes)) or (self._at_edge(line.box) and clock.runs(line, self._rate))
+
+    def _at_edge(self, box: Box) -> bool:
+        """Whether a line lies in the quarter of the picture along one of its sides."""
+        (width, height), (x0, y0, x1, y1) = self._size, box
+        return x1 <= EDGE * width or x0 >= (1 - EDGE) * width or y1 <= EDGE * height or y0 >= (1 - EDGE) * height
 
     def _with_bands(self, certain: list[Line], lines: Sequence[Line]) -> list[Line]:
         """The certain lines, and those that stand in the place of one shortly before or after it."""
@@ -206,7 +232,7 @@ class TextDetector:
                     break
             else:
                 groups.append((box, line.start, line.stop))
-        return tuple(filled(self._coded(_whole(group, groups)), *group[1:]) for group in groups)
+        return tuple(filled(self._coded(box), start, stop) for box, start, stop in groups)
 
     def _coded(self, box: Box) -> Box:
         sx, sy = self._info.width / self._size[0], self._info.height / self._size[1]
@@ -215,15 +241,6 @@ class TextDetector:
 
 
 _REASON = "text that may belong to the scene: nothing moves behind it, and it does not come or go by itself"
-
-
-def _whole(group: tuple[Box, int, int], groups: Sequence[tuple[Box, int, int]]) -> Box:
-    """The box of a line, and of others in its place at the same time: one of the two looks saw only a part."""
-    box, start, stop = group
-    for other, first, last in groups:
-        if first < stop and start < last and _same_place(group[0], other):
-            box = union(box, other)
-    return box
 
 
 def _same_place(a: Box, b: Box) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -15,11 +15,16 @@ from waterz_spool.records import Box
 Gray = NDArray[np.uint8]
 Image = NDArray[np.float32]
 
+LETTERS = 0.3  # of a line's strongest contrast: what has less is not the letters' own
+AGREES = 0.5  # of a pixel's contrast: a letter's own px changes by less
+VISIBLE = 0.1  # of a line's strength: on ground of its own colour it may be so weak
+LEAST_KEPT = 0.3  # of a line's px
 ON = 0.5  # of a line's own strength: from here on its letters stand in a frame
 FADES, FADED = 0.85, 0.25  # a line whose last full frame is weaker than the first fades; it is there down to the second
 SAME = 0.6  # correlation of two high-passed pictures of the same letters
 STEP = 0.35  # the last change of strength of a line that is gone at once
 PANNING = 1.3  # of their own change from the frame before: more is no camera that goes on moving
+BAR = 8  # grey levels: a row or column with less is a bar beside the picture
 QUIET = 0.5  # of the change inside the box: so much may the surroundings change when a line comes or goes
 
 
@@ -36,7 +41,10 @@ class Line:
         goes: Whether it vanished so.
         whole: Whether its start and stop are ends of the video or of a shot, or such events.
         activity: How much the whole picture changed in half a second, grey levels, at each look.
+        life: How much its livelier tenth did.
+        flatness: Of the whole picture at each look, as `flatness` says.
         roughness: Of the picture around it at each look, as `roughness` says.
+        ticks: Frames in which some of its letters changed, and where these end; as `clock.ticks` says.
     """
 
     box: Box
@@ -48,7 +56,10 @@ class Line:
     goes: bool = False
     whole: bool = True
     activity: list[float] = field(default_factory=list)
+    life: list[float] = field(default_factory=list)
+    flatness: list[float] = field(default_factory=list)
     roughness: list[float] = field(default_factory=list)
+    ticks: list[tuple[int, float]] = field(default_factory=list)
 
     def strength(self, frame: Gray) -> float:
         """How strongly its letters stand in a frame: 1 as they were, 0 not at all."""
@@ -56,20 +67,44 @@ class Line:
 
     def stands(self, frame: Gray) -> bool:
         """Whether a frame shows the same letters."""
-        there = high_pass(frame, self.box)
+        there = high_pass(frame, self.box) * (self.template != 0)
         size = float(np.sqrt((there**2).sum() * (self.template**2).sum())) + 1e-6
-        return float((there * self.template).sum()) > SAME * size and self.strength(frame) > ON
+        return float((there * self.template).sum()) > SAME * size and self.strength(frame) > VISIBLE
+
+    def settle(self, frame: Gray) -> None:
+        """Forget what a frame that shows the line shows otherwise: the scene between the letters, a clock's digits."""
+        kept = np.abs(high_pass(frame, self.box) - self.template) < AGREES * np.abs(self.template)
+        if kept.sum() > LEAST_KEPT * (self.template != 0).sum():
+            self.template = np.asarray(np.where(kept, self.template, 0), np.float32)
 
 
 def line_at(frame: Gray, box: Box, score: float, start: int) -> Line | None:
     """A line whose letters are those of a frame; None where nothing has contrast."""
     template = high_pass(frame, box)
-    return Line(box, score, start, start + 1, template) if float(template.std()) > 4 else None
+    if float(template.std()) <= 4:
+        return None
+    weak = np.abs(template) < LETTERS * np.percentile(np.abs(template), 95)
+    template[weak] = 0  # there the scene shows, which may change
+    return Line(box, score, start, start + 1, template)
+
+
+def longer(line: Line, frame: Gray, box: Box) -> Line | None:
+    """The same line with a box that holds more of it, in a frame that shows it."""
+    whole = line_at(frame, box, line.score, line.start)
+    if whole is None:
+        return None
+    moved = line.box[0] - box[0]
+    return replace(line, box=box, template=whole.template, ticks=[(at, end + moved) for at, end in line.ticks])
 
 
 def height_of(box: Box) -> int:
     """Of the letters in a box, px: its shorter side; in a picture that players turn a line may stand upright."""
     return min(box[2] - box[0], box[3] - box[1])
+
+
+def length_of(box: Box) -> int:
+    """Of a line, px: its longer side."""
+    return max(box[2] - box[0], box[3] - box[1])
 
 
 def high_pass(frame: Gray, box: Box) -> Image:
@@ -100,14 +135,28 @@ def roughness(frame: Gray, box: Box) -> float:
     return float(np.median(np.concatenate(rough))) if rough else 0.0
 
 
+def flatness(frame: Gray) -> float:
+    """Share of the pixels that are like their next neighbours exactly, apart from bars at the picture's sides.
+
+    Screens, slides and drawn games have .8 and more of them, what a camera saw .1 to .6.
+    """
+    wide = frame[frame.max(axis=1) > frame.min(axis=1) + BAR][:, frame.max(axis=0) > frame.min(axis=0) + BAR]
+    if min(wide.shape) < 2:
+        return 1.0
+    part = wide.astype(np.int16)
+    same = (part[:-1, :-1] == part[:-1, 1:]) & (part[:-1, :-1] == part[1:, :-1])
+    return float(same.mean())
+
+
 def steps(line: Line, frames: Sequence[Gray]) -> tuple[int, bool]:
     """How many of the frames after (or before) a line still show it, and whether it then went at once.
 
     Args:
-        line: Its letters stand in the first frame.
-        frames: In order of time away from the line.
+        line: With its letters.
+        frames: In order of time away from the line; it stands in the first.
     """
-    strengths = [line.strength(frame) for frame in frames]
+    usual = max(VISIBLE, line.strength(frames[0]))
+    strengths = [line.strength(frame) / usual for frame in frames]
     last = next((i for i, value in enumerate(strengths) if value < ON), len(frames)) - 1
     if last < 0 or last + 1 >= len(frames):
         return last + 1, False

@@ -7,8 +7,6 @@ at twice the time.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.detect.base import Detection
+from waterz_spool.detect.text.files import network_file
 from waterz_spool.errors import SetupError
 
 Picture = NDArray[np.uint8]
 """[h, w, 3] BGR."""
-
-FINDS = "PP-OCRv6_det_small.onnx"
 
 SIDE_PX = 32  # the network wants sides that are multiples of this
 IS_TEXT = 0.3  # probability of a px
@@ -30,28 +27,13 @@ UNSHRINK = 1.6  # the network is trained on lines shrunk by this share of area /
 LEAST_PX = 3  # of a shrunk line's lower side
 
 
-def network_file(name: str) -> Path | None:
-    """A file of weights inside the installed package, which is not imported; None where it is missing."""
-    spec = find_spec("rapidocr")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "models" / name
-        if path.is_file():
-            return path
-    return None
-
-
-def installed() -> bool:
-    """Whether the network and what runs it are there."""
-    return find_spec("onnxruntime") is not None and network_file(FINDS) is not None
-
-
-def session(name: str) -> Any:
-    """The network of a file of weights, on one thread of the CPU.
+def session() -> Any:
+    """The network on one thread of the CPU.
 
     Raises:
         SetupError: The extra is not installed.
     """
-    path = network_file(name)
+    path = network_file()
     try:
         import onnxruntime
     except ImportError:
@@ -73,7 +55,7 @@ class TextNetwork:
     """
 
     def __init__(self) -> None:
-        self._session = session(FINDS)
+        self._session = session()
 
     def __call__(self, picture: Picture) -> tuple[Detection, ...]:
         """Lines of text in a picture, uint8 [H, W, 3] BGR; boxes in its px, ordered by place."""
