@@ -17,10 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from waterz_spool import media
+from waterz_spool import detect, media
 from waterz_spool.config import DetectConfig
 from waterz_spool.detect import patches
-from waterz_spool.stages.detectors import detector_of
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi"}
 MIN_HALF_FRAMES = 30
@@ -31,7 +30,7 @@ def measure(path: Path) -> str:
     video = path / "input.mp4" if path.is_dir() else path
     info = media.probe(video)
     config = DetectConfig(detector="static")
-    detector = detector_of(config, info, sha256="", spool=None)
+    detector = detect.create(detect.Setting(options=config, info=info))
     decode = look = 0.0
     count, before = 0, time.process_time()
     for frame in media.decode(video, info):
@@ -70,7 +69,8 @@ def clean(path: Path) -> list[str]:
     versions |= {"first half": frames[:middle], "last half": frames[middle:]} if middle >= MIN_HALF_FRAMES else {}
     lines = []
     for name, shown in versions.items():
-        detector = detector_of(DetectConfig(detector="static"), info, sha256="", spool=None)
+        options = DetectConfig(detector="static")
+        detector = detect.create(detect.Setting(options=options, info=info))
         for index, luma in enumerate(shown):
             detector.add(index, None, luma)
         found = detector.finish(lambda shown=shown: iter(enumerate(shown)))

@@ -58,13 +58,12 @@ def untrained(path: Path) -> None:
 
 def ours(clip: Path, weights: Path, imgsz: int, *, detector: str = "auto") -> int:
     """What prepare does: decode, look at every frame, follow."""
-    from waterz_spool import media
+    from waterz_spool import detect, media
     from waterz_spool.config import DetectConfig
-    from waterz_spool.stages.detectors import detector_of
 
     info = media.probe(clip)
     options = DetectConfig(detector=detector, weights=str(weights), imgsz=imgsz, device="cpu")
-    looking = detector_of(options, info, sha256="", spool=None)
+    looking = detect.create(detect.Setting(options=options, info=info))
     count = 0
     for frame in media.decode(clip, info, threads=1):
         looking.add(frame.index, frame.picture, media.planes(frame)[0])

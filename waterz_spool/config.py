@@ -9,21 +9,30 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from waterz_spool.backends import DETECTORS, RESTORERS
+from waterz_spool.configfile import read_file
 from waterz_spool.errors import UsageError
 
-MAX_CONFIG_BYTES = 1 << 20
+
+def _opt(about: str, unit: str = "", names: Callable[[], tuple[str, ...]] = tuple, **limits: Any) -> Meta:
+    return Meta(description=about, extra={"unit": unit, "names": names}, **limits)
 
 
-def _opt(about: str, unit: str = "", **limits: Any) -> Meta:
-    return Meta(description=about, extra={"unit": unit}, **limits)
+def engines() -> tuple[str, ...]:
+    """What ``restore.engine`` may be here."""
+    return ("auto", *RESTORERS.names())
+
+
+def detectors() -> tuple[str, ...]:
+    """What ``detect.detector`` may be here; several detectors are joined by a plus sign."""
+    return ("auto", *DETECTORS.names(), "none")
 
 
 class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,8 +70,12 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Finding the overlay."""
 
     detector: Annotated[
-        Literal["auto", "static", "yolo", "text", "none"],
-        _opt("used when neither box nor mask is given; auto: static, text if installed, yolo if there are weights"),
+        str,
+        _opt(
+            "used when neither box nor mask is given; auto: static, text if installed, yolo if there are weights; "
+            "several: a+b",
+            names=detectors,
+        ),
     ] = "auto"
     dilation_px: Annotated[int, _opt("growth of detected masks", "px", ge=0, le=64)] = 3
     feather_px: Annotated[
@@ -85,6 +98,11 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         int, _opt("a track is prolonged by this on both sides, for fades", "frames", ge=0, le=300)
     ] = 4
     max_area: Annotated[float, _opt("largest share of the picture that is believed", "", ge=0.001, le=1)] = 0.25
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The detectors that ``detector`` names; none for auto and none."""
+        return () if self.detector in ("auto", "none") else tuple(dict.fromkeys(self.detector.split("+")))
 
 
 class PlanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,9 +129,7 @@ class PlanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class RestoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Filling the hidden pixels."""
 
-    engine: Annotated[
-        Literal["auto", "propagate", "membrane", "propainter"], _opt("back end that fills hidden pixels")
-    ] = "auto"
+    engine: Annotated[str, _opt("back end that fills hidden pixels", names=engines)] = "auto"
     texture: Annotated[
         Literal["auto", "off"],
         _opt("texture for what no frame shows on still shots; off: only what was seen, and smooth colour"),
@@ -242,7 +258,7 @@ def load(
         UsageError: Unreadable file, unknown key, wrong type or value out of range.
     """
     path = path or _environment_file()
-    tree: dict[str, Any] = _read(path) if path else {}
+    tree: dict[str, Any] = read_file(path, todo=_EXAMPLE) if path else {}
     if path:
         check(tree, where=str(path))  # before others join: an error must name who said it
     for section, values in (overrides or {}).items():
@@ -267,9 +283,19 @@ def check(tree: Mapping[str, Any], *, where: str) -> Config:
             _known(key, list(known[section].__struct_fields__), where, prefix=f"{section}.")
     clean = {section: values for section, values in tree.items() if values is not None}
     try:
-        return msgspec.convert(clean, Config, strict=True)
+        config = msgspec.convert(clean, Config, strict=True)
     except msgspec.ValidationError as error:
         raise _bad_value(str(error), clean, where) from error
+    _check_backends(config, clean, where)
+    return config
+
+
+def _check_backends(config: Config, tree: Mapping[str, Any], where: str) -> None:
+    """Refuse restorers and detectors that are not installed; asked here, for a job may name what another host has."""
+    if config.restore.engine != "auto" and not RESTORERS.has(config.restore.engine):
+        raise _refused("restore", "engine", "no such restorer is installed", tree, where)
+    if not all(map(DETECTORS.has, config.detect.named)):
+        raise _refused("detect", "detector", "no such detector is installed", tree, where)
 
 
 _EXAMPLE = "`waterz-spool config show --example` lists every key with its unit and range"
@@ -283,17 +309,20 @@ _OPTIONS = {
 
 
 def _bad_value(said: str, tree: Mapping[str, Any], where: str) -> UsageError:
-    """The error for a value: the key, the value, what it may be, and who gave it."""
+    """The error for a value of a wrong type or out of its range."""
     match = re.search(r"\$\.(\w+)\.(\w+)", said)
-    kind = sections().get(match[1]) if match else None
-    if match is None or kind is None:
+    if match is None or match[1] not in sections():
         return UsageError(f"bad config value: {said:.500}", where=where, todo=_EXAMPLE)
-    section, key = match.groups()
+    why = said.partition(" - at")[0].replace("Expected", "expected").replace("`", "")[:200]
+    return _refused(match[1], match[2], why, tree, where)
+
+
+def _refused(section: str, key: str, why: str, tree: Mapping[str, Any], where: str) -> UsageError:
+    """The error for a value: the key, the value, what it may be, and who gave it."""
     value = str((tree.get(section) or {}).get(key))[:100]
-    about = _comment(get_type_hints(kind, include_extras=True)[key])
+    about = _comment(get_type_hints(sections()[section], include_extras=True)[key])
     if where == COMMAND_LINE:
         where = f"--{_OPTIONS.get(key, key.replace('_', '-'))} {value}"
-    why = said.partition(" - at")[0].replace("Expected", "expected").replace("`", "")[:200]
     return UsageError(f"{section}.{key} cannot be {value} ({why}); it is: {about}", where=where, todo=_EXAMPLE)
 
 
@@ -311,54 +340,6 @@ def _known(name: object, names: list[str], where: str, prefix: str = "") -> None
 def _environment_file() -> Path | None:
     name = os.environ.get("WATERZ_CONFIG", "")
     return Path(name) if name else None
-
-
-_YAML_SURPRISES = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
-"""What PyYAML lets through of values that do not fit their tags: no date, ``!!bool maybe``, 5000 digits."""
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES or not path.is_file():
-            raise UsageError("config is no file of at most 1 MiB", where=str(path), todo=_EXAMPLE)
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_yaml_loader())  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the config file: {error.strerror}", where=str(path), todo="check the path"
-        ) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        what = f"the config file is not valid YAML, line {line}: {error.problem or error.context or 'unreadable'}"
-        raise UsageError(what, where=str(path), todo=f"look at line {line} and those before it") from error
-    except (yaml.YAMLError, RecursionError, *_YAML_SURPRISES) as error:
-        what = f"the config file is not valid YAML: {str(error).partition(chr(10))[0]:.300}"
-        raise UsageError(what, where=str(path), todo=_EXAMPLE) from error
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise UsageError("config file must hold sections", where=str(path), todo=_EXAMPLE)
-    return tree
-
-
-@cache
-def _yaml_loader() -> Any:
-    """PyYAML's SafeLoader, to which ``on`` and ``off`` are words and not booleans."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        yaml_implicit_resolvers = {  # noqa: RUF012 - read by PyYAML
-            first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    Loader.add_implicit_resolver(_BOOL, re.compile(r"(?i:true|false|yes|no)$"), list("tTfFyYnN"))
-    return Loader
-
-
-_BOOL = "tag:yaml.org,2002:bool"
 
 
 def to_yaml(config: Config, *, comments: bool = False) -> str:
@@ -382,10 +363,11 @@ _HEADER = "# Every option of waterz-spool with its default. Copy what you change
 def _comment(hint: Any) -> str:
     base, meta = get_args(hint)
     about = meta.description
-    if get_origin(base) is Literal:
-        return f"{about}: {' | '.join(get_args(base))}"
+    names = get_args(base) if get_origin(base) is Literal else meta.extra["names"]()
+    if names:
+        return f"{about}: {' | '.join(names)}"
     span = f"{meta.ge} .. {meta.le}" if meta.ge is not None else ""
-    unit = (meta.extra or {}).get("unit", "")
+    unit = meta.extra["unit"]
     facts = ", ".join(fact for fact in (unit, span) if fact)
     return f"{about} [{facts}]" if facts else about
 

@@ -96,7 +96,7 @@ def test_the_own_pixels_of_a_real_shot_yield_to_the_outline(tmp_path):
     path = write_video(tmp_path / "v.mp4", frames, audio=False)
     info = media.probe(path)
     model, shapes = YoloDetector(red, info, YoloOptions(imgsz=160), rules=LinkRules()), StaticDetector(info.bits)
-    detector = JoinedDetector(model, shapes, info, fade_frames=2)
+    detector = JoinedDetector([model, shapes], info, fade_frames=2)
     for frame in media.decode(path, info):
         detector.add(frame.index, frame.picture, media.planes(frame)[0])
     found = detector.finish(lambda: ((f.index, media.planes(f)[0]) for f in media.decode(path, info)))
@@ -108,6 +108,7 @@ class Says:
 
     def __init__(self, name, findings):
         self.name, self._findings, self.count = name, findings, 0
+        self.outlines = name == "static"
 
     def add(self, index, picture, luma):
         self.count += 1
@@ -123,7 +124,7 @@ def test_what_one_of_them_finds_or_says_is_kept(tmp_path):
     score, rejected = (2, Detection((10, 10, 30, 20), 0.8)), Rejected((0, 0, 5, 5), "too large")
 
     def both(model, shapes):
-        detector = JoinedDetector(Says("yolo", model), Says("static", shapes), info, fade_frames=2)
+        detector = JoinedDetector([Says("yolo", model), Says("static", shapes)], info, fade_frames=2)
         for frame in media.decode(path, info):
             detector.add(frame.index, frame.picture, media.planes(frame)[0])
         return detector.finish(lambda: iter(()))
@@ -144,7 +145,7 @@ def test_letters_get_their_outline_and_a_tripod_shot_the_box(tmp_path):
         path = write_video(tmp_path / f"{pan}.mp4", frames, audio=False)
         info = media.probe(path)
         model = YoloDetector(red, info, YoloOptions(imgsz=160), rules=LinkRules())
-        detector = JoinedDetector(model, StaticDetector(info.bits), info, fade_frames=2)
+        detector = JoinedDetector([model, StaticDetector(info.bits)], info, fade_frames=2)
         for frame in media.decode(path, info):
             detector.add(frame.index, frame.picture, media.planes(frame)[0])
         found = detector.finish(lambda p=path, i=info: ((f.index, media.planes(f)[0]) for f in media.decode(p, i)))

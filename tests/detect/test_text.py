@@ -11,12 +11,12 @@ import pytest
 from msgspec import structs
 from numpy.typing import NDArray
 
+from waterz_spool import detect
 from waterz_spool.config import DetectConfig
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Findings
 from waterz_spool.detect.text import TextDetector, TextNetwork
 from waterz_spool.records import VideoInfo
-from waterz_spool.stages.detectors import detector_of
 
 INFO = VideoInfo(
     container="mp4",
@@ -175,4 +175,4 @@ def test_a_caption_on_a_shot_with_hardly_any_noise_is_found() -> None:
 
 
 def test_the_detector_is_chosen_by_its_name() -> None:
-    assert detector_of(DetectConfig(detector="text"), INFO, sha256="", spool=None).name == "text"
+    assert detect.create(detect.Setting(options=DetectConfig(detector="text"), info=INFO)).name == "text"

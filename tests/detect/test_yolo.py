@@ -15,7 +15,7 @@ import pytest
 
 from tests.detect.test_static import scene
 from tests.integration.conftest import write_video
-from waterz_spool import config, media
+from waterz_spool import config, media, restore
 from waterz_spool.detect.base import Detection
 from waterz_spool.detect.tracks import LinkRules
 from waterz_spool.detect.weights import private_copy, weights_sha256
@@ -163,7 +163,7 @@ def test_a_drifting_overlay_has_a_mask_per_frame_inside_one_crop_that_contains_t
     found, info = found_in(made.path)
     overlay = FoundOverlay(found.patches, info, source="yolo")
     seen = survey(made.path, info, scene_threshold=3.0, min_scene_frames=10)
-    rules = rules_of(config.load(), info, seen)
+    rules = rules_of(config.load(), info, seen, restore.chosen(config.load().restore))
     segments = plan_segments(40, hidden_by(overlay, 40).tracks, seen.cuts, size=(info.width, info.height), rules=rules)
     (crop,) = (crop for segment in segments for crop in segment.crops)
     assert (crop.start, crop.stop) == (0, 40)

@@ -10,6 +10,7 @@ from tests.media import make
 from waterz_spool import config, media
 from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
+from waterz_spool.restore.membrane import MembraneRestorer
 from waterz_spool.spool import Session
 from waterz_spool.stages.payloads import plan_of
 from waterz_spool.stages.prepare import prepare, rules_of
@@ -55,7 +56,7 @@ def segment_frames(folder, pts, *, last=40):
     """Target length of the segments of a video with these times in ms."""
     info = media.probe(make.video(folder / "v.mkv", frames=2))
     assert info.time_base == (1, 1000)
-    return rules_of(config.load(), info, survey_of(pts, last=last)).segment_frames
+    return rules_of(config.load(), info, survey_of(pts, last=last), MembraneRestorer).segment_frames
 
 
 TIMES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 from tests.restore import scenes
 from waterz_spool import restore
+from waterz_spool.backends import RESTORERS
+from waterz_spool.config import RestoreConfig
 from waterz_spool.errors import UsageError
 
 HEIGHT, WIDTH = 72, 96
@@ -23,13 +26,20 @@ def moving_clip(frames=6, *, bits=8, channels=3, family=None, box=BOX, span=None
     return scenes.clip(scenes.covered(truth, masks, bits), masks, bits=bits, family=family, span=span)
 
 
-@pytest.fixture(params=["membrane", "propagate"])
+NAMES = [kind.name for kind in RESTORERS.usable() if not kind.weights]
+
+
+@pytest.fixture(params=NAMES)
 def restorer(request):
     return restore.create(request.param)
 
 
-def test_it_has_its_name(restorer):
-    assert restorer.name in restore.names()
+def test_it_says_what_it_is(restorer):
+    kind = RESTORERS.load(restorer.name)
+    assert type(restorer) is kind
+    assert json.loads(json.dumps(kind.pinned(RestoreConfig()))) == kind.pinned(RestoreConfig())
+    assert min(kind.margin_px, kind.context_frames, *kind.size_px) >= 0
+    kind.require()
 
 
 @pytest.mark.parametrize(
@@ -63,13 +73,12 @@ def test_twice_gives_the_same_bytes(restorer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["membrane", "propagate"])
+@pytest.mark.parametrize("name", NAMES)
 def test_number_of_threads_does_not_change_a_byte(name):
     code = (
         "import sys, hashlib, cv2; cv2.setNumThreads(int(sys.argv[2]));"
         "from tests.restore.test_contract import moving_clip; from waterz_spool import restore;"
-        "options = {'threads': int(sys.argv[2])} if sys.argv[1] == 'propagate' else {};"
-        "frames = restore.create(sys.argv[1], options).restore(moving_clip(8)).frames;"
+        "frames = restore.create(sys.argv[1], {'threads': int(sys.argv[2])}).restore(moving_clip(8)).frames;"
         "print(hashlib.sha256(frames.tobytes()).hexdigest())"
     )
     digests = set()
@@ -165,9 +174,8 @@ def test_check_is_asked_again_and_again(restorer):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [("propagat", {}), ("propagate", {"reach": 3}), ("propagate", {"threads": 0}), ("membrane", {"x": 1})],
+    ("name", "options"), [("propagate", {"reach": 3}), ("propagate", {"threads": 0}), ("membrane", {"x": 1})]
 )
-def test_unknown_names_and_options_are_refused(name, options):
+def test_unknown_options_are_refused(name, options):
     with pytest.raises(UsageError):
         restore.create(name, options)

@@ -8,17 +8,14 @@ from typing import Any
 import click
 import msgspec
 
+from waterz_spool.cli.backends import detector_option
 from waterz_spool.cli.context import Settings, json_progress, on_terminal, shared_options
 
 
 @click.command("detect")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
-@click.option(
-    "--detector",
-    type=click.Choice(["auto", "static", "yolo", "text"]),
-    help="auto: static, text where its extra is installed, and yolo where there are weights.",
-)
+@detector_option("auto: static, text where its extra is installed, and yolo where there are weights.", without="none")
 @click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights.")
 @click.option("--imgsz", type=int, metavar="PX", help="Longer side of what the model sees.")
 @click.option("--conf", type=float, help="Confidence that makes an overlay.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from waterz_spool.cli.backends import detector_option, engine_option
 from waterz_spool.cli.context import Settings, json_progress, on_terminal, private_spool, shared_options
 from waterz_spool.cli.done import tell_result
 from waterz_spool.cli.sbatch import SubmitCommand, sbatch_arguments
@@ -42,16 +43,12 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     ),
     click.option("--from", "from_", metavar="TIME", help="The box or mask picture holds from here on."),
     click.option("--to", metavar="TIME", help="The box or mask picture holds up to here."),
-    click.option(
-        "--detector",
-        type=click.Choice(["auto", "static", "yolo", "text", "none"]),
-        help="Used when no box or mask is given.",
-    ),
+    detector_option("Used when no box or mask is given."),
     click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights for the detector."),
     click.option(
         "--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Detectors mask nothing outside; repeatable."
     ),
-    click.option("--engine", type=click.Choice(["auto", "propagate", "membrane", "propainter"]), help="Restorer."),
+    engine_option,
     click.option(
         "--drop", type=int, multiple=True, metavar="STREAM", help="Leave out this stream of the source; repeatable."
     ),
@@ -233,6 +230,7 @@ def _run_one(
     named_too: bool,
 ) -> tuple[dict[str, Any], str]:
     """Run one video; returns what to print."""
+    from waterz_spool import restore
     from waterz_spool.launch.follow import result_path, run_local
     from waterz_spool.launch.ingest import as_file, drop
     from waterz_spool.launch.progress import Progress
@@ -242,10 +240,7 @@ def _run_one(
     from waterz_spool.report.living import Living
     from waterz_spool.report.status import notes_of, summary
 
-    if config.restore.engine == "propainter":
-        from waterz_spool.restore.propainter import require_weights
-
-        require_weights()  # the workers are here: say at once what prepare would say after some tries
+    restore.chosen(config.restore).require()  # say at once what prepare, here too, would say after some tries
     shared = settings.chosen_spool()
     spool = open_or_create(shared or private_spool(), config)
     path, order = as_file(video, order, spool, config, progress=Progress(terminal=on_terminal(), as_json=as_lines))
@@ -289,9 +284,10 @@ def _run_one(
 
 def _workers(settings: Settings, spool: Spool, job: Job, config: Config) -> LocalWorkers:
     """Workers of this machine for one job, not started yet."""
+    from waterz_spool import restore
     from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers, visible_gpus
 
-    gpus = visible_gpus() if config.restore.engine in ("auto", "propainter") else ()
+    gpus = visible_gpus() if restore.may_use_gpu(config.restore) else ()
     count = config.worker.workers or len(gpus) or default_workers()
     threads = config.worker.restore_threads or default_threads(count)
     return LocalWorkers(spool.root, [job.id], count=count, threads=threads, gpus=gpus, config_file=settings.config_file)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.records import Box, MaskPatch
+from waterz_spool.config import DetectConfig
+from waterz_spool.records import Box, MaskPatch, VideoInfo
 
 Luma = NDArray[Any]
 Reread = Callable[[], Iterator[tuple[int, Luma]]]
@@ -89,21 +92,67 @@ class Findings:
     boxes: tuple[MaskPatch, ...] = ()
 
 
-class Detector(Protocol):
-    """Looks at every frame once, then says where the overlays are."""
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a detector is made for.
+
+    Attributes:
+        options: The configuration.
+        info: Facts of the video.
+        sha256: Bytes that the user's weights must have; empty where none are used.
+        spool: Weights inside it are refused.
+    """
+
+    options: DetectConfig
+    info: VideoInfo
+    sha256: str = ""
+    spool: Path | None = None
+
+
+class Detector(ABC):
+    """Looks at every frame once, then says where the overlays are.
+
+    Attributes:
+        name: By which it is chosen.
+        outlines: Whether it knows the outlines and exact frames of what it finds. Beside others, its masks are taken as
+            they are, and those of a detector that knows only boxes yield to them.
+        needs_weights: Whether it looks with the user's weights (``detect.weights``).
+    """
 
     name: str
+    outlines: ClassVar[bool] = False
+    needs_weights: ClassVar[bool] = False
 
+    @classmethod
+    @abstractmethod
+    def made_for(cls, setting: Setting) -> Self:
+        """One for a video.
+
+        Raises:
+            SetupError: Its library or weights are missing here, or not those pinned.
+        """
+
+    @classmethod
+    def automatic(cls, options: DetectConfig) -> bool:
+        """Whether it is one of those that ``auto`` stands for; asked only of the detectors of this package."""
+        del options
+        return False
+
+    @classmethod
+    def listing(cls) -> list[dict[str, str]]:
+        """The files of weights that it brings along, for `models list`: file, licence, what, source, present, sha256."""
+        return []
+
+    @abstractmethod
     def add(self, index: int, picture: Any, luma: Luma) -> None:
         """Look at a frame; frames come in order, without gaps.
 
         Args:
             index: Frame index.
             picture: The decoded ``av.VideoFrame``.
-            luma: Its first plane, uint8 or uint16 [H, W].
+            luma: Its first plane, uint8 or uint16 [H, W]; not to be written.
         """
-        ...
 
+    @abstractmethod
     def finish(self, reread: Reread) -> Findings:
-        """What was found in all frames added."""
-        ...
+        """What was found in all frames added: only what is certain, else a reason why there is nothing."""

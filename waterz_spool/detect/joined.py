@@ -1,15 +1,15 @@
-"""What a model sees and what stands still or jumps, together: the model knows where, edges know the outline."""
+"""What several detectors find, together: some know where an overlay is, others its outline."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 
-from waterz_spool.detect import patches
-from waterz_spool.detect.base import Detector, Findings, Luma, Reread
+from waterz_spool.detect import chosen, patches
+from waterz_spool.detect.base import Detector, Findings, Luma, Reread, Setting
 from waterz_spool.detect.masks import Mask
 from waterz_spool.detect.shapes import disc
 from waterz_spool.records import MaskPatch, VideoInfo
@@ -25,42 +25,48 @@ SAME_PIXELS = 0.95
 NEAR_PX, NEAR_HEIGHT_PX = 6, 480  # of pictures so high, in proportion of higher ones: own pixels are seen with a rim
 
 
-class JoinedDetector:
-    """Both detectors on the same frames; where both find an overlay, the mask is the outline that edges give.
+class JoinedDetector(Detector):
+    """Several detectors on the same frames; where two find one overlay, the mask is the outline that one of them gives.
 
     Args:
-        model: Finds boxes.
-        shapes: Finds outlines.
+        parts: They, two or more; of those that know outlines the first ones win, then those that know boxes.
         info: Facts of the video.
-        fade_frames: By so much the model's tracks were prolonged where a fade was possible.
+        fade_frames: By so much the tracks of boxes were prolonged where a fade was possible.
     """
 
-    def __init__(self, model: Detector, shapes: Detector, info: VideoInfo, *, fade_frames: int) -> None:
-        self.name = f"{model.name}+{shapes.name}"
-        self._model, self._shapes = model, shapes
+    def __init__(self, parts: Sequence[Detector], info: VideoInfo, *, fade_frames: int) -> None:
+        self.name = "+".join(part.name for part in parts)
+        self._parts = tuple(parts)
         self._size = (info.width, info.height)
         self._fade = fade_frames
         self._count = 0
 
+    @classmethod
+    def made_for(cls, setting: Setting) -> Self:
+        """All that the options name or ``auto`` stands for."""
+        parts = [kind.made_for(setting) for kind in chosen(setting.options)]
+        return cls(parts, setting.info, fade_frames=setting.options.fade_frames)
+
     def add(self, index: int, picture: Any, luma: Luma) -> None:
-        """Show a frame to both."""
-        self._model.add(index, picture, luma)
-        self._shapes.add(index, picture, luma)
+        """Show a frame to all."""
+        for part in self._parts:
+            part.add(index, picture, luma)
         self._count += 1
 
     def finish(self, reread: Reread) -> Findings:
-        """All outlines, and what the model alone has found."""
-        seen, outlined = self._model.finish(reread), self._shapes.finish(reread)
-        alone, boxes = (
-            without(found, outlined.patches, self._count, size=self._size, fade_frames=self._fade)
-            for found in (seen.patches, seen.boxes)
-        )
-        patches, boxes = (*outlined.patches, *alone), (*outlined.boxes, *boxes)
+        """All outlines, and of the boxes what has no outline."""
+        found = [part.finish(reread) for part in self._parts]
+        kept: tuple[MaskPatch, ...] = ()
+        for part, each in sorted(zip(self._parts, found, strict=True), key=lambda one: not one[0].outlines):
+            fade = 0 if part.outlines else self._fade
+            kept += without(each.patches, kept, self._count, size=self._size, fade_frames=fade)
+        boxes = tuple(box for each in found for box in each.boxes)
+        boxes = without(boxes, kept, self._count, size=self._size, fade_frames=0)
         return Findings(
-            patches,
-            "" if patches or boxes else f"{seen.reason}; {outlined.reason}",
-            (*seen.rejected, *outlined.rejected),
-            (*seen.scores, *outlined.scores),
+            kept,
+            "" if kept or boxes else "; ".join(each.reason for each in found),
+            tuple(item for each in found for item in each.rejected),
+            tuple(score for each in found for score in each.scores),
             boxes,
         )
 

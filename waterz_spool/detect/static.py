@@ -12,14 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from waterz_spool.config import DetectConfig
 from waterz_spool.detect import patches
-from waterz_spool.detect.base import Findings, Found, Luma, Rejected, Reread
+from waterz_spool.detect.base import Detector, Findings, Found, Luma, Rejected, Reread, Setting
 from waterz_spool.detect.evidence import Evidence, drift_px, gather, telling
 from waterz_spool.detect.jumping import jumping
 from waterz_spool.detect.jumps import BLOCKS, JumpWatch
@@ -83,7 +84,7 @@ class Sampler:
         return [self._kept[index] for index in wanted]
 
 
-class StaticDetector:
+class StaticDetector(Detector):
     """Finds overlays that stay for the whole video, and such that stand still now here, now there.
 
     Memory: about 200 MB per megapixel of the small picture (600 lines at most: 0.52 megapixels of 1080p) while frames
@@ -96,6 +97,18 @@ class StaticDetector:
     """
 
     name = "static"
+    outlines = True
+
+    @classmethod
+    def made_for(cls, setting: Setting) -> Self:
+        """One for a video."""
+        rate = setting.info.average_rate
+        return cls(setting.info.bits, rate=rate[0] / rate[1] if rate else 25.0)
+
+    @classmethod
+    def automatic(cls, options: DetectConfig) -> bool:
+        """Always, except beside weights whose classes are named: the user wants these and nothing else."""
+        return not (options.weights and options.classes)
 
     def __init__(self, bits: int, *, rate: float = 25.0) -> None:
         self._bits = bits

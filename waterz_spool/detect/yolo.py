@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.base import Detection, Findings, Luma, Reread
+from waterz_spool.config import DetectConfig
+from waterz_spool.detect.base import Detection, Detector, Findings, Luma, Reread, Setting
 from waterz_spool.detect.looking import Looker, Seen
 from waterz_spool.detect.offline import device_of, ultralytics
 from waterz_spool.detect.separate import patches_of
@@ -146,7 +147,7 @@ def _threads() -> Callable[[], None]:
     return lambda: torch.set_num_threads(count) if torch.get_num_threads() != count else None
 
 
-class YoloDetector:
+class YoloDetector(Detector):
     """Follows what a model sees through the video.
 
     Args:
@@ -157,6 +158,28 @@ class YoloDetector:
     """
 
     name = "yolo"
+    needs_weights = True
+
+    @classmethod
+    def made_for(cls, setting: Setting) -> Self:
+        """One that looks with the user's weights."""
+        wanted = setting.options
+        options = YoloOptions(
+            imgsz=wanted.imgsz,
+            conf=wanted.conf,
+            classes=tuple(wanted.classes),
+            device=wanted.device,
+            every=wanted.every,
+        )
+        model = YoloModel(Path(wanted.weights), options, sha256=setting.sha256, spool=setting.spool)
+        log.info("weights %s sha256 %s", wanted.weights, setting.sha256)
+        rules = LinkRules(gap_frames=wanted.gap_frames, fade_frames=wanted.fade_frames, max_area=wanted.max_area)
+        return cls(model, setting.info, options, rules=rules)
+
+    @classmethod
+    def automatic(cls, options: DetectConfig) -> bool:
+        """Where there are weights."""
+        return bool(options.weights)
 
     def __init__(
         self,

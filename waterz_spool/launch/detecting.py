@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from waterz_spool import media
+from waterz_spool import detect, media
 from waterz_spool.config import Config
 from waterz_spool.detect import patches
 from waterz_spool.errors import InputError, NoOverlayError
@@ -15,7 +15,7 @@ from waterz_spool.geometry import Geometry
 from waterz_spool.launch.tracksfile import MASKS, SCHEMA, TRACKS, TrackLine, TracksFile, tracks_text
 from waterz_spool.records import DisplayBox, VideoInfo
 from waterz_spool.stages.candidates import Candidate, advice, candidates_of, give_place
-from waterz_spool.stages.detectors import detector_of, findings_of, pinned_weights
+from waterz_spool.stages.detectors import findings_of, pinned_weights
 from waterz_spool.stages.looking import Looking
 from waterz_spool.stages.overlays import FoundOverlay, Overlay, hidden_by
 from waterz_spool.stages.sheet import Looked, shown_tracks, write_sheet, write_whole
@@ -80,7 +80,7 @@ def look_at(
     if config.detect.detector == "none":
         return Looked(video, str(video), info, _not_empty(media.frame_times(video, info), video), "none")
     config, sha256 = pinned_weights(config, used=True, spool=None)
-    detector = detector_of(config.detect, info, sha256=sha256, spool=None)
+    detector = detect.create(detect.Setting(options=config.detect, info=info, sha256=sha256))
     looking, pts = Looking(info, tell, check=lambda: None, again=True), list[int]()
     for frame in media.decode(video, info):
         detector.add(frame.index, frame.picture, media.planes(frame)[0])

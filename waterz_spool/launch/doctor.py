@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from waterz_spool.backends import DETECTORS, RESTORERS
 from waterz_spool.errors import WaterzError
 from waterz_spool.launch.spools import file_system, settings_for
 from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, World
@@ -51,6 +52,7 @@ def machine_checks() -> Iterator[Check]:
     yield from limited("libraries", library_checks)
     yield from limited("codecs", codec_checks)
     yield from limited("gpu", gpu_checks, 90.0)
+    yield from limited("back ends", backend_checks)
     yield from limited("weights", weight_checks)
     yield from limited("text", text_checks)
 
@@ -140,7 +142,8 @@ def gpu_checks() -> Checks:
     if not cards:
         yield ok("gpu", "none; engines run on the CPU")
     elif not installed:
-        yield warn("gpu", f"{len(cards)}, but no torch: propainter cannot run", "pip install waterz-spool[neural]")
+        engines = ", ".join(kind.name for kind in RESTORERS.usable() if kind.needs_gpu)
+        yield warn("gpu", f"{len(cards)}, but no torch: {engines} cannot run", "pip install waterz-spool[neural]")
     else:
         yield _torch(len(cards))
 
@@ -154,15 +157,23 @@ def _torch(cards: int) -> Check:
     return ok("gpu", f"{count}, {name}")
 
 
-def weight_checks() -> Checks:
-    """The files that the neural engine needs; everything else works without."""
-    from waterz_spool.restore.propainter import weights_listing
+def backend_checks() -> Checks:
+    """Restorers and detectors that are installed, of this package and of others, and those that are broken."""
+    for registry in (RESTORERS, DETECTORS):
+        yield ok(f"{registry.what}s", ", ".join(kind.name for kind in registry.usable()))
+        for fault in registry.faults():
+            yield warn(f"{registry.what}s", f"{fault.what} ({fault.where})", fault.todo)
 
-    absent = [row["file"] for row in weights_listing() if row["present"] != "yes"]
-    if absent:
-        yield ok("weights", f"propainter is not available ({len(absent)} files absent, see `models list`)")
-    else:
-        yield ok("weights", "all three files are there; `models verify` checks them")
+
+def weight_checks() -> Checks:
+    """The files that some restorers need; the others work without."""
+    from waterz_spool.restore.weights import absent
+
+    for kind in RESTORERS.usable():
+        if missing := absent(kind.weights):
+            yield ok("weights", f"{kind.name} is not available ({len(missing)} files absent, see `models list`)")
+        elif kind.weights:
+            yield ok("weights", f"all files of {kind.name} are there; `models verify` checks them")
 
 
 def text_checks() -> Checks:

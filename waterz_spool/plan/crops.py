@@ -14,22 +14,36 @@ def margin_px(box: Box, *, least: int, most: int) -> int:
     return max(least, min(most, (short + 1) // 2))
 
 
-def crop_box(box: Box, *, size: tuple[int, int], margin: int, align: tuple[int, int]) -> Box:
-    """The box grown by a margin, aligned outward to the chroma grid and clipped to the frame.
+def crop_box(
+    box: Box, *, size: tuple[int, int], margin: int, align: tuple[int, int], least: tuple[int, int] = (0, 0)
+) -> Box:
+    """The box grown by a margin and to a least size, aligned outward to the chroma grid and clipped to the frame.
 
     Args:
         box: Overlay box in px; must lie in the frame.
         size: Frame (width, height) in px.
         margin: Growth on each side in px.
         align: Chroma step (x, y) in px, powers of two.
+        least: (width, height) in px that it has at least, where the frame is that large.
 
     Returns:
         A box that contains ``box``; its edges lie on the chroma grid or on the frame's edge.
     """
     (x0, y0, x1, y1), (width, height), (ax, ay) = box, size, align
-    return (
-        max(0, x0 - margin) // ax * ax,
-        max(0, y0 - margin) // ay * ay,
-        min(width, -(-(x1 + margin) // ax) * ax),
-        min(height, -(-(y1 + margin) // ay) * ay),
+    (left, right), (top, bottom) = (
+        _widened(max(0, low - margin), min(whole, high + margin), wanted, whole)
+        for low, high, wanted, whole in ((x0, x1, least[0], width), (y0, y1, least[1], height))
     )
+    return (
+        left // ax * ax,
+        top // ay * ay,
+        min(width, -(-right // ax) * ax),
+        min(height, -(-bottom // ay) * ay),
+    )
+
+
+def _widened(low: int, high: int, wanted: int, whole: int) -> tuple[int, int]:
+    """A range grown on both sides alike to at least a length; at an edge of [0, whole) the other side grows more."""
+    more = max(0, min(wanted, whole) - (high - low))
+    start = min(max(0, low - more // 2), whole - (high - low) - more)
+    return start, start + (high - low) + more

@@ -27,6 +27,7 @@ class PlanRules:
         merge_gap_frames: Spans without overlay shorter than this stay in their segment.
         context_frames: Extra frames on both sides of a crop's target frames.
         margin_px: (least, most) margin of a crop.
+        crop_px: Least (width, height) of a crop, where the frame is that large.
         align_px: Chroma step (x, y).
         clip_bytes: Bound for the decoded frames of one crop, context included.
         sample_bytes: Bytes per pixel of a decoded crop (channels x bytes per sample, plus the mask).
@@ -40,6 +41,7 @@ class PlanRules:
     align_px: tuple[int, int]
     clip_bytes: int
     sample_bytes: int
+    crop_px: tuple[int, int] = (0, 0)
 
 
 def plan_segments(
@@ -70,7 +72,7 @@ def plan_segments(
 
 def _crop(box: Box, size: tuple[int, int], rules: PlanRules) -> Box:
     margin = margin_px(box, least=rules.margin_px[0], most=rules.margin_px[1])
-    return crop_box(box, size=size, margin=margin, align=rules.align_px)
+    return crop_box(box, size=size, margin=margin, least=rules.crop_px, align=rules.align_px)
 
 
 def _fit(boxes: Sequence[Box], rules: PlanRules) -> tuple[int, int]:

@@ -21,7 +21,7 @@ _SOURCES = {
     "box": "as given by --box",
     "mask": "as given by --mask",
 }
-_DETECTORS = {"static": "the static detector", "text": "the text detector", "yolo": "your weights"}
+_DETECTORS = {"yolo": "your weights"}
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +133,7 @@ def _took(seconds: float) -> str:
 
 def _detectors(source: str) -> str:
     """The names of detectors, as joined by plus signs, in words."""
-    *first, last = (_DETECTORS.get(name, f"detector {printable(name)}") for name in source.split("+"))
+    *first, last = (_DETECTORS.get(name, f"the {printable(name)} detector") for name in source.split("+"))
     return f"by {', '.join(first)} and {last}" if first else f"by {last}"
 
 
@@ -151,9 +151,9 @@ def _places(result: Result) -> Iterator[str]:
 def trust_text(result: Result) -> str:
     """How much of the hidden picture was really seen, how much filled in, how much invented."""
     if result.seen is None or result.weight is None:
-        if "propainter" in result.engines:
-            return "what no other frame shows was invented by the network; how much that is was not measured"
-        return "nothing was hidden"
+        if not result.engines:
+            return "nothing was hidden"
+        return f"how much was seen in other frames was not measured by {' and '.join(result.engines)}"
     invented = result.invented or 0.0
     smooth = max(0.0, 1 - result.weight - invented)
     rest = [f"{smooth:.0%} filled in smoothly", *([f"{invented:.0%} invented"] if invented >= 0.005 else [])]

@@ -1,4 +1,4 @@
-"""The Restorer protocol: what every back end that fills masked pixels promises.
+"""The base of restorers: what every back end that fills masked pixels is and promises.
 
 A restorer is a pure function of the clip it is given: same clip, same bytes, whatever the machine, the number of
 threads or the segments restored before. It never sees files, jobs or the rest of the video.
@@ -6,15 +6,19 @@ threads or the segments restored before. It never sees files, jobs or the rest o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from waterz_spool.config import RestoreConfig
+from waterz_spool.errors import SetupError
 from waterz_spool.records import Confidence
 from waterz_spool.restore.texture.plate import PlaceOfPlate
+from waterz_spool.restore.weights import WeightFile, WeightState, absent, verified, weights_folder
 
 Frames = NDArray[np.uint8] | NDArray[np.uint16]
 Masks = NDArray[np.uint8]
@@ -86,22 +90,75 @@ def no_check() -> None:
     """A check that never asks to stop."""
 
 
-class Restorer(Protocol):
-    """A back end that fills masked pixels.
+class Restorer(ABC):
+    """A back end that fills masked pixels; a class says what it is, an object is ready to work.
+
+    A worker makes one object per job, with ``threads`` and the options that `pinned` stored in the job.
+
+    Args:
+        threads: How many it may use. On a CPU the result must not depend on it.
 
     Attributes:
         name: By which it is chosen.
+        needs_gpu: Whether it is hardly of use without one: ``auto`` takes it only where there is a GPU, and `run`
+            starts one worker per GPU.
+        automatic: Whether ``auto`` may choose it; asked only of the restorers of this package.
         streams: Whether it computes beside the CPU (on a GPU) and takes frames as they arrive: then reading and
             encoding go on in threads beside it.
+        weights: The files that it needs, none of which is shipped or downloaded.
+        margin_px: Least margin that it wants to see around an overlay; the configuration may give more.
+        size_px: Least (width, height) of what it wants to see, where the picture is that large.
+        context_frames: Least number of frames that it wants on both sides of a segment.
+        texture: Whether it makes use of a clip's plate.
     """
 
-    name: str
-    streams: bool
+    name: ClassVar[str]
+    needs_gpu: ClassVar[bool] = False
+    automatic: ClassVar[bool] = False
+    streams: bool = False
+    weights: ClassVar[tuple[WeightFile, ...]] = ()
+    margin_px: ClassVar[int] = 0
+    size_px: ClassVar[tuple[int, int]] = (0, 0)
+    context_frames: ClassVar[int] = 0
+    texture: ClassVar[bool] = False
 
+    def __init__(self, *, threads: int = 1) -> None:
+        del threads  # whoever has a use for them says so
+
+    @classmethod
+    def pinned(cls, options: RestoreConfig) -> dict[str, Any]:
+        """The keyword options that all workers of a job must use, for they decide about its result; plain data.
+
+        Raises:
+            SetupError: It cannot be used here.
+        """
+        del options
+        return {}
+
+    @classmethod
+    def require(cls) -> None:
+        """Make sure that it can be used here, as far as that is quickly told.
+
+        Raises:
+            SetupError: A library or file is missing; says which, where to get it, and what works without.
+        """
+        for file in absent(cls.weights):
+            raise SetupError(
+                f"the weight file {file.name} is missing ({file.what}; {file.licence})",
+                where=str(weights_folder()),
+                todo=f"get it from {file.source} and put it there (WATERZ_MODELS names another folder); "
+                "--engine propagate and --engine membrane need no weights",
+            )
+
+    @classmethod
+    def verified(cls) -> list[WeightState]:
+        """Whether each of its weight files is what it should be; reads them whole."""
+        return verified(cls.weights)
+
+    @abstractmethod
     def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
         """Fill the masked pixels of the clip's target frames.
 
         Raises:
             Stop: ``check`` asked for it.
         """
-        ...

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.records import Confidence
-from waterz_spool.restore.base import Check, Clip, Restored, no_check
+from waterz_spool.restore.base import Check, Clip, Restored, Restorer, no_check
 from waterz_spool.restore.masks import MaskGroups, bounding_box
 
 Floats = NDArray[np.float32]
@@ -169,11 +169,10 @@ def round_to(values: Floats, dtype: np.dtype[Any], bits: int) -> NDArray[Any]:
     return np.clip(np.rint(values), 0, (1 << bits) - 1).astype(dtype)
 
 
-class MembraneRestorer:
+class MembraneRestorer(Restorer):
     """Fills each frame from its own surroundings: smooth, flicker-free where they are, and never texture."""
 
     name = "membrane"
-    streams = False
 
     def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
         """Fill the masked pixels of the clip's target frames with the membrane of each frame.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from waterz_spool.records import Confidence
 from waterz_spool.restore import blend
-from waterz_spool.restore.base import Check, Clip, Restored, no_check
+from waterz_spool.restore.base import Check, Clip, Restored, Restorer, no_check
 from waterz_spool.restore.holes import Hole, hole
 from waterz_spool.restore.masks import MaskGroups
 from waterz_spool.restore.membrane import Membrane, fill_frames, round_to
@@ -67,7 +67,7 @@ class _Work:
         return float(2.0 ** (self.clip.bits - 8))
 
 
-class PropagateRestorer:
+class PropagateRestorer(Restorer):
     """Fills hidden pixels from the frames that show them, and from their surroundings where none does.
 
     Args:
@@ -80,9 +80,11 @@ class PropagateRestorer:
     """
 
     name = "propagate"
-    streams = False
+    automatic = True
+    texture = True
 
     def __init__(self, *, reach_frames: int = 60, sources: int = 2, threads: int = 1) -> None:
+        super().__init__(threads=threads)
         for what, value, most in (
             ("reach_frames", reach_frames, 1000),
             ("sources", sources, 8),

@@ -11,18 +11,20 @@ weights are licensed for non-commercial use only.
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from propainter.weights import FILES, check
+from waterz_spool.config import RestoreConfig
 from waterz_spool.errors import SetupError
-from waterz_spool.restore.base import Check, Clip, Restored, no_check
+from waterz_spool.restore.base import Check, Clip, Restored, Restorer, no_check
+from waterz_spool.restore.weights import WeightFile, WeightState, sha256_of, weights_folder
 
 if TYPE_CHECKING:
     from propainter import Inpainter
@@ -33,91 +35,17 @@ _KR_KB = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593), 4: (0.
 _BT601 = (0.299, 0.114)
 
 
-def weights_folder() -> Path:
-    """Where the three weight files are looked for: WATERZ_MODELS, else a folder in the user's data folder."""
-    named = os.environ.get("WATERZ_MODELS", "")
-    if named:
-        return Path(named).expanduser()
-    data = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "waterz-spool" / "models"
-
-
-def weights_present() -> bool:
-    """Whether all three files are there, whole or not."""
-    from propainter.weights import FILES
-
-    return all((weights_folder() / file.name).is_file() for file in FILES)
-
-
-def gpu_present() -> bool:
-    """Whether torch is installed and sees a CUDA device."""
-    try:
-        import torch
-    except ImportError:
-        return False
-    return bool(torch.cuda.is_available())
-
-
-def require_weights() -> None:
-    """Make sure that the engine can be used here, as far as the files' presence tells.
-
-    Raises:
-        SetupError: The neural packages or a file are missing; says which, where to get it, and what works without.
-    """
-    _require_torch()
-    from propainter.weights import FILES
-
-    folder = weights_folder()
-    for file in FILES:
-        if not (folder / file.name).is_file():
-            raise SetupError(
-                f"the weight file {file.name} is missing ({file.what}; {file.licence})",
-                where=str(folder),
-                todo=f"get it from {file.source} and put it there (WATERZ_MODELS names another folder); "
-                "--engine propagate and --engine membrane need no weights",
-            )
-
-
 def pinned_weights() -> dict[str, str]:
     """sha256 of the three files, for the job: every worker must use the same ones.
 
     Raises:
-        SetupError: See `require_weights`.
+        SetupError: See `PropainterRestorer.require`.
     """
-    require_weights()
-    from propainter.weights import FILES, sha256_of
-
-    return {file.name: sha256_of(weights_folder() / file.name) for file in FILES}
+    PropainterRestorer.require()
+    return {file.name: sha256_of(file.path) for file in PropainterRestorer.weights}
 
 
-def weights_listing() -> list[dict[str, str]]:
-    """What the three files are, and which are there, as plain data."""
-    from propainter.weights import FILES, sha256_of
-
-    rows = []
-    for file in FILES:
-        path = weights_folder() / file.name
-        facts = {"file": file.name, "licence": file.licence, "what": file.what, "source": file.source}
-        present = path.is_file()
-        rows.append({**facts, "present": "yes" if present else "no", "sha256": sha256_of(path) if present else "-"})
-    return rows
-
-
-def weights_states() -> list[dict[str, str]]:
-    """Whether each file is the network it should be, as plain data.
-
-    Raises:
-        SetupError: The neural packages are missing.
-    """
-    _require_torch()
-    from propainter.weights import check
-
-    return [
-        {"file": status.file.name, "state": status.state, "detail": status.detail} for status in check(weights_folder())
-    ]
-
-
-class PropainterRestorer:
+class PropainterRestorer(Restorer):
     """Fills hidden pixels with the ProPainter network.
 
     Args:
@@ -129,6 +57,15 @@ class PropainterRestorer:
     """
 
     name = "propainter"
+    needs_gpu = True
+    automatic = True
+    weights: ClassVar = tuple(
+        WeightFile(file.name, file.what, file.licence, file.source, file.sha256 or "") for file in FILES
+    )
+    # The network compares what is around a hole with other frames, from features at a quarter of the size: with less
+    # around it than it was trained with, 432x240 px, it invents where it could have copied.
+    margin_px = 128
+    size_px = (432, 240)
 
     def __init__(self, *, threads: int = 1, weights: Mapping[str, str] | None = None) -> None:
         found = pinned_weights()
@@ -142,6 +79,23 @@ class PropainterRestorer:
         self._lock: FileLock | None = None
         self._inpainter = self._load(threads)
         self.streams = self._inpainter.device.type != "cpu"
+
+    @classmethod
+    def pinned(cls, options: RestoreConfig) -> dict[str, Any]:
+        """Threads, because sums on a CPU depend on them, and the bytes of the weights."""
+        return {"threads": options.torch_threads, "weights": pinned_weights()}
+
+    @classmethod
+    def require(cls) -> None:
+        """Make sure that the neural packages and the three files are here, whole or not."""
+        _require_torch()
+        super().require()
+
+    @classmethod
+    def verified(cls) -> list[WeightState]:
+        """Whether each file is the network it should be: loads all three."""
+        _require_torch()
+        return [WeightState(each.file.name, each.state, each.detail) for each in check(weights_folder())]
 
     def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
         """Fill the masked pixels of the clip's target frames; the confidence is not known."""

@@ -1,4 +1,4 @@
-"""Which detector a job uses, with which weights, and what it finds."""
+"""The weights that a job's detectors look with, and what they find."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from waterz_spool import media
-from waterz_spool.config import Config, DetectConfig
+from waterz_spool.config import Config
+from waterz_spool.detect import chosen
 from waterz_spool.detect.weights import weights_sha256
 from waterz_spool.errors import NoOverlayError, SetupError
 from waterz_spool.geometry import Geometry
@@ -27,88 +28,21 @@ log = logging.getLogger(__name__)
 MAX_SHARE = 0.25  # of the picture; an overlay that hides more of it is rarer than a mistake
 
 
-def kinds_of(detect: DetectConfig) -> tuple[str, ...]:
-    """The detectors that look, together; ``auto`` is all that can work here, or yolo alone for the classes named."""
-    if detect.detector != "auto":
-        return (detect.detector,)
-    if detect.weights and detect.classes:
-        return ("yolo",)  # who names classes wants these and nothing else
-    from waterz_spool.detect.text.files import installed
-
-    text = ("text",) if installed() else ()
-    return (*text, *(("yolo",) if detect.weights else ()), "static")
-
-
 def pinned_weights(config: Config, *, used: bool, spool: Path | None) -> tuple[Config, str]:
     """The configuration with the weights' absolute path, and their sha256; empty where they are not used.
 
     Raises:
-        SetupError: YOLO is asked for and the weights are missing, or lie in the spool.
+        SetupError: A detector that needs them is asked for and they are missing, or lie in the spool.
     """
-    if not used or "yolo" not in kinds_of(config.detect):
+    needing = [kind.name for kind in chosen(config.detect) if kind.needs_weights] if used else []
+    if not needing:
         return config, ""
     if not config.detect.weights:
-        raise SetupError("the yolo detector needs your weights", todo="name them with --weights FILE")
+        raise SetupError(f"the {needing[0]} detector needs your weights", todo="name them with --weights FILE")
     path = Path(config.detect.weights).expanduser().absolute()
     sha256 = weights_sha256(path, spool=spool)
     detect = msgspec.structs.replace(config.detect, weights=str(path))
     return msgspec.structs.replace(config, detect=detect), sha256
-
-
-def detector_of(detect: DetectConfig, info: VideoInfo, *, sha256: str, spool: Path | None) -> Detector:
-    """The detector that a configuration asks for.
-
-    Args:
-        detect: The configuration.
-        info: Facts of the video.
-        sha256: Bytes that the weights must have; empty where none are used.
-        spool: Weights inside it are refused.
-
-    Raises:
-        NoOverlayError: Detection is off.
-        SetupError: Its library or weights are missing here, or not those pinned.
-    """
-    kinds = kinds_of(detect)
-    if kinds == ("none",):
-        raise NoOverlayError("no overlay given and detection is off", todo="give --box x,y,w,h or --mask FILE")
-    make: dict[str, Callable[[], Detector]] = {
-        "static": lambda: _static(info),
-        "text": lambda: _text(info),
-        "yolo": lambda: _yolo(detect, info, sha256=sha256, spool=spool),
-    }
-    *models, detector = (make[kind]() for kind in kinds)
-    for model in reversed(models):
-        from waterz_spool.detect.joined import JoinedDetector
-
-        fade_frames = detect.fade_frames if model.name == "yolo" else 0
-        detector = JoinedDetector(model, detector, info, fade_frames=fade_frames)
-    return detector
-
-
-def _text(info: VideoInfo) -> Detector:
-    from waterz_spool.detect.text import TextDetector, TextNetwork
-
-    return TextDetector(TextNetwork(), info)
-
-
-def _static(info: VideoInfo) -> Detector:
-    from waterz_spool.detect.static import StaticDetector
-
-    rate = info.average_rate
-    return StaticDetector(info.bits, rate=rate[0] / rate[1] if rate else 25.0)
-
-
-def _yolo(detect: DetectConfig, info: VideoInfo, *, sha256: str, spool: Path | None) -> Detector:
-    from waterz_spool.detect.tracks import LinkRules
-    from waterz_spool.detect.yolo import YoloDetector, YoloModel, YoloOptions
-
-    options = YoloOptions(
-        imgsz=detect.imgsz, conf=detect.conf, classes=tuple(detect.classes), device=detect.device, every=detect.every
-    )
-    model = YoloModel(Path(detect.weights), options, sha256=sha256, spool=spool)
-    log.info("weights %s sha256 %s", detect.weights, sha256)
-    rules = LinkRules(gap_frames=detect.gap_frames, fade_frames=detect.fade_frames, max_area=detect.max_area)
-    return YoloDetector(model, info, options, rules=rules)
 
 
 def findings_of(

@@ -18,19 +18,19 @@ from pathlib import Path
 
 import msgspec
 
-from waterz_spool import media
+from waterz_spool import detect, media, restore
 from waterz_spool.config import Config
 from waterz_spool.detect.base import Findings
 from waterz_spool.errors import InputError, NoOverlayError, UsageError
 from waterz_spool.geometry import Geometry
 from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.records import DisplayBox, OverlayTrack, Plan, VideoInfo
-from waterz_spool.restore import Stop
+from waterz_spool.restore import Restorer, Stop
 from waterz_spool.spool import PrepClaim
 from waterz_spool.stages.asked import dropped_hdr, encode_settings
 from waterz_spool.stages.boxes import boxed
 from waterz_spool.stages.candidates import candidates_of
-from waterz_spool.stages.detectors import detector_of, find
+from waterz_spool.stages.detectors import find
 from waterz_spool.stages.inputs import Engine, publish_segments
 from waterz_spool.stages.looking import Looking
 from waterz_spool.stages.overlays import (
@@ -125,20 +125,11 @@ def _engine(request: JobRequest) -> Engine:
     """The restorer of the whole job, decided once: segments of one video must not differ by who works on them.
 
     Raises:
-        SetupError: The network was asked for and its weights are not here.
+        SetupError: It cannot be used here, for example because its weights are not here.
     """
-    asked = request.config.restore.engine
-    texture = request.config.restore.texture == "auto"
-    if asked == "membrane":
-        return Engine(asked, {})
-    if asked == "propagate":
-        return Engine(asked, {}, texture)
-    from waterz_spool.restore import propainter
-
-    if asked == "propainter" or (propainter.weights_present() and propainter.gpu_present()):
-        options = {"threads": request.config.restore.torch_threads, "weights": propainter.pinned_weights()}
-        return Engine("propainter", options)
-    return Engine("propagate", {}, texture)
+    options = request.config.restore
+    kind = restore.chosen(options)
+    return Engine(kind.name, kind.pinned(options), kind.texture and options.texture == "auto")
 
 
 def mask_path(claim: PrepClaim, request: JobRequest) -> Path | None:
@@ -181,11 +172,8 @@ def make_plan(
         SetupError: The detector's library or weights are missing here.
     """
     config = request.config
-    detector = (
-        None
-        if _boxes(request) or mask
-        else detector_of(config.detect, info, sha256=request.weights_sha256, spool=spool)
-    )
+    setting = detect.Setting(options=config.detect, info=info, sha256=request.weights_sha256, spool=spool)
+    detector = None if _boxes(request) or mask else detect.create(setting)
     encode = encode_settings(info, request)
     looking = Looking(info, tell, check=check, again=not mask)
     seen = survey(
@@ -224,6 +212,7 @@ def make_plan(
             candidates=candidates_of(found.rejected, info, seen.pts, video=request.source_name),
         )
         write_sheet(review, look)
+    rules = rules_of(config, info, seen, restore.chosen(config.restore))
     return Plan(
         video=info,
         encode=encode,
@@ -231,9 +220,7 @@ def make_plan(
         last_duration=seen.last_duration,
         cuts=cuts,
         tracks=tuple(tracks),
-        segments=plan_segments(
-            len(seen.pts), tracks, cuts, size=(info.width, info.height), rules=rules_of(config, info, seen)
-        ),
+        segments=plan_segments(len(seen.pts), tracks, cuts, size=(info.width, info.height), rules=rules),
         overlay_source=overlay.source,
         patches=found.patches,
         notes=(*_which_film(info, request.drop), *dropped_hdr(info), *notes),
@@ -266,16 +253,18 @@ def _tracks_of(
     return tracks
 
 
-def rules_of(config: Config, info: VideoInfo, seen: Survey) -> PlanRules:
-    """The plan's rules for this video: seconds become frames by the rate at which it moves."""
+def rules_of(config: Config, info: VideoInfo, seen: Survey, restorer: type[Restorer]) -> PlanRules:
+    """The plan's rules for this video and restorer: seconds become frames by the rate at which the video moves."""
     form = media.work_format(info.pix_fmt)
     options = config.plan
+    least_px = max(options.margin_min_px, restorer.margin_px)
     return PlanRules(
         segment_frames=max(options.min_segment_frames, round(options.segment_s * _moving_rate(info, seen))),
         min_segment_frames=options.min_segment_frames,
         merge_gap_frames=options.merge_gap_frames,
-        context_frames=options.context_frames,
-        margin_px=(options.margin_min_px, max(options.margin_min_px, options.margin_max_px)),
+        context_frames=max(options.context_frames, restorer.context_frames),
+        margin_px=(least_px, max(least_px, options.margin_max_px)),
+        crop_px=restorer.size_px,
         align_px=(1 << form.shift_x, 1 << form.shift_y),
         clip_bytes=options.clip_mib << 20,
         sample_bytes=min(3, form.plane_count) * (1 if form.bits == 8 else 2) + 1,

@@ -13,18 +13,20 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.base import Detection, Findings, Luma, Rejected, Reread
+from waterz_spool.config import DetectConfig
+from waterz_spool.detect.base import Detection, Detector, Findings, Luma, Rejected, Reread, Setting
 from waterz_spool.detect.masks import area, overlap_px, union
 from waterz_spool.detect.patches import filled
 from waterz_spool.detect.separate import padded
-from waterz_spool.detect.text import clock
+from waterz_spool.detect.text import clock, files
 from waterz_spool.detect.text.lines import Line, flatness, height_of, length_of, line_at, longer, roughness, steps
+from waterz_spool.detect.text.network import TextNetwork
 from waterz_spool.geometry import Geometry
 from waterz_spool.records import Box, MaskPatch, VideoInfo
 
@@ -46,7 +48,7 @@ EDGE = 0.25  # of the picture along each side: where clocks are shown
 MOST = 6  # lines at a time; a picture with more of them is a page of text
 
 
-class TextDetector:
+class TextDetector(Detector):
     """Follows lines of text through the video.
 
     Memory: the small grey pictures between two looks, and the letters of each line.
@@ -57,6 +59,21 @@ class TextDetector:
     """
 
     name = "text"
+
+    @classmethod
+    def made_for(cls, setting: Setting) -> Self:
+        """One that looks with the text network."""
+        return cls(TextNetwork(), setting.info)
+
+    @classmethod
+    def automatic(cls, options: DetectConfig) -> bool:
+        """Where its network is installed, except beside weights whose classes are named."""
+        return files.installed() and not (options.weights and options.classes)
+
+    @classmethod
+    def listing(cls) -> list[dict[str, str]]:
+        """The network's file inside the package that brings it."""
+        return [files.listing()]
 
     def __init__(self, network: Callable[[NDArray[np.uint8]], Sequence[Detection]], info: VideoInfo) -> None:
         rate = info.average_rate
