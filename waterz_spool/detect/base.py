@@ -140,7 +140,7 @@ class Detector(ABC):
 
     @classmethod
     def listing(cls) -> list[dict[str, str]]:
-        """The files of weights that it brings along, for `models list`: file, licence, what, source, present, sha256."""
+        """The files of weights that it brings, for `models list`: file, licence, what, source, present, sha256."""
         return []
 
     @abstractmethod
