@@ -49,8 +49,9 @@ def test_a_text_on_a_plate_that_fades_out_above_is_told_and_not_taken():
     assert any("straight edge" in each.reason and each.confidence > 0.3 for each in found.rejected), found.rejected
 
 
-def test_a_rotating_disc_is_masked_wholly_or_not_at_all():
-    frames = scene(100)
+@pytest.mark.parametrize(("ring", "colour"), [(False, 40), (False, 120), (True, 235), (True, 20)])
+def test_a_mark_that_turns_in_a_rim_is_masked_wholly_or_not_at_all(ring, colour):
+    frames = scene(70)
     cover = np.zeros(SIZE[::-1], np.uint8)
     cv2.circle(cover, (270, 40), 22, 1, -1)
     for index, frame in enumerate(frames):
@@ -59,7 +60,8 @@ def test_a_rotating_disc_is_masked_wholly_or_not_at_all():
             (270 + r * np.cos(angle + i * np.pi / 5), 40 + r * np.sin(angle + i * np.pi / 5))
             for i, r in enumerate([18, 8] * 5)
         ]
-        cv2.circle(frame, (270, 40), 22, 40, -1, cv2.LINE_AA)
+        cv2.circle(frame, (270, 40), 22, colour, 3 if ring else -1, cv2.LINE_AA)
         cv2.fillPoly(frame, [np.array(star, np.int32)], 210, cv2.LINE_AA)
     found, masks = find(frames)
+    assert found.patches or not ring
     assert not found.patches or masks[0][cover > 0].mean() > 0.95

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from waterz_spool.detect.plates import Slopes
 from waterz_spool.detect.shapes import Image
 from waterz_spool.detect.windows import gradient
+from waterz_spool.records import Box
 
 MIN_GRADIENT = 6.0  # grey levels per px (Scharr / 16) of the median gradient
 AGREEMENT = 0.85  # share of frames that project on the median gradient with half its size
@@ -41,6 +42,12 @@ class Evidence:
     slopes: Slopes
     activity: Image
     motion: Image
+
+    def within(self, box: Box) -> Evidence:
+        """The same of a part of the picture."""
+        part = slice(box[1], box[3]), slice(box[0], box[2])
+        slopes = Slopes(self.slopes.across[part], self.slopes.down[part])
+        return Evidence(self.persistent[part], self.busy[part], slopes, self.activity[part], self.motion[part])
 
 
 def telling(frames: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

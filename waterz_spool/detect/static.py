@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import cv2
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.config import DetectConfig
-from waterz_spool.detect import patches
+from waterz_spool.detect import bars, patches
 from waterz_spool.detect.base import Detector, Findings, Found, Luma, Rejected, Reread, Setting
 from waterz_spool.detect.evidence import Evidence, drift_px, gather, telling
 from waterz_spool.detect.jumping import jumping
@@ -47,7 +47,7 @@ HALF_FOUND = 0.6  # confidence of what has more edges beside it
 AROUND_PX, MIN_RING_PX = (3, 24), 20
 MAX_SPAN = 0.9  # of the frame's width or height
 MIN_FILL = 0.25  # of a known box: rows times columns that hold something of the overlay
-MIN_SPAN_SHARE = 0.6  # of a known box: what the found pixels span
+MIN_SPAN_SHARE = 0.6  # of a known box, or of all edges that belong together: what the found pixels span
 MIN_SHARE = 0.5  # of the short windows in which an overlay's edge persists; half of it at the end of a plate
 NEAR_PX = 8  # of a candidate: there its own edges lie
 MAX_STATIC_SCENE = 0.2  # share of the scene's own edges that may persist
@@ -164,7 +164,7 @@ def detect(frames: Sequence[NDArray[Any]], *, share: Image, bits: int, size: tup
     scale = frames[0].shape[0] / height
     luma = [frame.astype(np.float32) / np.float32(1 << (bits - 8)) for frame in telling(frames)]
     evidence = gather(luma)
-    taken, rejected = _candidates(luma, evidence, share)
+    taken, rejected = _beside_bars(luma, evidence, share)
     boxes = tuple(replace(item, box=_scaled(item.box, scale, size)) for item in rejected)
     if not taken.any():
         return Found(empty, (), _why_nothing(evidence, rejected), boxes)
@@ -205,6 +205,8 @@ def inside(frames: Sequence[NDArray[Any]], *, bits: int, box: Box) -> Mask | Non
 
 
 def _why_nothing(evidence: Evidence, rejected: list[Rejected]) -> str:
+    if any(item.reason in (bars.IN_BAR, bars.GOES_ON) for item in rejected):
+        return "what stays in place stands in a bar beside the picture, where nothing moves behind it; give its box"
     if any(item.reason == _STATIC for item in rejected) or _scene_is_static(evidence, np.zeros_like(evidence.busy)):
         return (
             "the camera seems to stand still, so that an overlay looks like the scene; "
@@ -216,45 +218,45 @@ def _why_nothing(evidence: Evidence, rejected: list[Rejected]) -> str:
 _STATIC = "the background is static too"
 
 
+def _beside_bars(luma: Sequence[Image], evidence: Evidence, share: Image) -> tuple[Mask, list[Rejected]]:
+    """Overlays of the small picture as one mask of 0 and 1, and what was rejected; bars are no part of the picture."""
+    mean = np.asarray(sum(luma[1:], start=luma[0]) / np.float32(len(luma)), np.float32)
+    picture = bars.picture_box(evidence.activity, mean)
+    if picture == (0, 0, mean.shape[1], mean.shape[0]):
+        return _candidates(luma, evidence, share)
+    x0, y0, x1, y1 = inner = bars.without_seam(picture, mean.shape)
+    part = slice(y0, y1), slice(x0, x1)
+    seen, rejected = _candidates([each[part] for each in luma], evidence.within(inner), share[part])
+    rejected = [replace(item, box=_moved(item.box, x0, y0)) for item in rejected]
+    sides = (y0 - picture[1], picture[3] - y1), (x0 - picture[0], picture[2] - x1)
+    taken = np.zeros(mean.shape, np.uint8)
+    taken[picture[1] : picture[3], picture[0] : picture[2]] = np.pad(seen, sides, mode="edge")
+    found = bars.marks(mean, picture)
+    half = bars.reaching(found, taken | evidence.persistent | (evidence.activity <= bars.STILL), picture)
+    _, labels = cv2.connectedComponents(taken)
+    whole = taken & ~np.isin(labels, np.unique(labels[half > 0]))
+    return whole, rejected + bars.told(found, beside=half)
+
+
 def _candidates(luma: Sequence[Image], evidence: Evidence, share: Image) -> tuple[Mask, list[Rejected]]:
-    """Overlays of the small picture as one mask of 0 and 1, and what was rejected."""
+    """Overlays of a picture without bars as one mask of 0 and 1, and what was rejected."""
     edges = evidence.persistent.astype(np.uint8)
     joined = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, disc(9))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     taken, plates = np.zeros_like(edges), np.zeros_like(edges)
-    slow = evidence.busy.any() and float(share[evidence.busy].mean()) > SLOW_SHARE
+    slow = bool(evidence.busy.any()) and float(share[evidence.busy].mean()) > SLOW_SHARE
     rejected: list[Rejected] = []
     for label in range(1, count):
         x, y, w, h = (int(value) for value in stats[label, :4])
-        part = labels == label
+        part, box = labels == label, (x, y, x + w, y + h)
         if int(edges[part].sum()) < MIN_EDGE_PX or min(w, h) < 5:
             continue
-        box = (x, y, x + w, y + h)
         plate_box = rectangle(evidence.slopes, box)
-        if w * h > (MAX_PLATE_AREA if plate_box else MAX_AREA) * edges.size:
-            rejected.append(Rejected(box, "too large for an overlay"))
+        if why := _shape_is_wrong(box, edges.shape, plated=plate_box is not None):
+            rejected.append(Rejected(box, why))
             continue
-        if w > MAX_SPAN * edges.shape[1] or h > MAX_SPAN * edges.shape[0]:
-            rejected.append(Rejected(box, "a border of the picture"))
-            continue
-        area, own = filled(part), part & evidence.persistent
-        around = _activity_around(area, joined, evidence.activity)
-        inner = float(np.quantile(evidence.activity[own], INNER_SHARE))
-        doubts = {
-            _STATIC: min(around / MIN_ACTIVITY, _activity_around(area, joined, evidence.motion) / MIN_MOTION),
-            _STATIC if slow else "it changes as much as its surroundings": (
-                (SLOW_INNER_ACTIVITY if slow else MAX_INNER_ACTIVITY) * around / max(inner, 1e-6)
-            ),
-            "it does not stand quite still": MAX_DRIFT_PX / max(drift_px(luma, own), 1e-6),
-            "edges around it stay, too": MAX_RING_SHARE / max(_share_around(area, evidence, share), 1e-6),
-        }
-        mask = _own_pixels(area, share, evidence.activity, around=around, box=box)
-        plate_px = np.zeros_like(mask)
-        if plate_box:
-            x0, y0, x1, y1 = plate_box
-            plate_px[y0:y1, x0:x1] = int((x1 - x0) * (y1 - y0) <= MAX_PLATE_AREA * edges.size)
-        if mask.any() and open_side(evidence.slopes, _hull(mask | plate_px)):
-            doubts["a straight edge beside it stays, too: there is more of it than was found"] = HALF_FOUND
+        candidate = _Candidate(box, filled(part), part & evidence.persistent, joined, plate_box)
+        mask, plate_px, doubts = _judged(candidate, luma, evidence, share, slow=slow)
         why = min(doubts, key=lambda each: doubts[each])
         if doubts[why] < 1:
             rejected.append(Rejected(box, why, math.prod(min(1.0, max(0.0, near)) for near in doubts.values())))
@@ -267,6 +269,60 @@ def _candidates(luma: Sequence[Image], evidence: Evidence, share: Image) -> tupl
         rejected += [Rejected(_boxes(taken)[0], _STATIC)] if taken.any() else []
         return np.zeros_like(taken), rejected
     return taken, rejected
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A group of edges that stay.
+
+    Attributes:
+        box: Of it.
+        area: What its edges enclose, 0 and 1.
+        own: Its edges.
+        joined: All candidates, 0 and 1.
+        plate: The rectangle behind it; None where there is none.
+    """
+
+    box: Box
+    area: Mask
+    own: NDArray[np.bool_]
+    joined: Mask
+    plate: Box | None
+
+
+def _shape_is_wrong(box: Box, shape: tuple[int, ...], *, plated: bool) -> str:
+    """Why an overlay does not look like that; empty where it may."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    if width * height > (MAX_PLATE_AREA if plated else MAX_AREA) * shape[0] * shape[1]:
+        return "too large for an overlay"
+    return "a border of the picture" if width > MAX_SPAN * shape[1] or height > MAX_SPAN * shape[0] else ""
+
+
+def _judged(
+    candidate: _Candidate, luma: Sequence[Image], evidence: Evidence, share: Image, *, slow: bool
+) -> tuple[Mask, Mask, dict[str, float]]:
+    """A candidate's own pixels, its plate's, and what speaks against it: how near it is to what it must be."""
+    area, own, activity = candidate.area, candidate.own, evidence.activity
+    around = _activity_around(area, candidate.joined, activity)
+    inner = float(np.quantile(activity[own], INNER_SHARE))
+    doubts = {
+        _STATIC: min(around / MIN_ACTIVITY, _activity_around(area, candidate.joined, evidence.motion) / MIN_MOTION),
+        _STATIC if slow else "it changes as much as its surroundings": (
+            (SLOW_INNER_ACTIVITY if slow else MAX_INNER_ACTIVITY) * around / max(inner, 1e-6)
+        ),
+        "it does not stand quite still": MAX_DRIFT_PX / max(drift_px(luma, own), 1e-6),
+        "edges around it stay, too": MAX_RING_SHARE / max(_share_around(area, evidence, share), 1e-6),
+    }
+    mask = _own_pixels(area, share, activity, around=around, box=candidate.box)
+    plate_px = np.zeros_like(mask)
+    if candidate.plate:
+        x0, y0, x1, y1 = candidate.plate
+        plate_px[y0:y1, x0:x1] = int((x1 - x0) * (y1 - y0) <= MAX_PLATE_AREA * mask.size)
+    if mask.any() and open_side(evidence.slopes, _hull(mask | plate_px)):
+        doubts["a straight edge beside it stays, too: there is more of it than was found"] = HALF_FOUND
+    if _spans(_hull(mask | plate_px) if mask.any() else (0, 0, 0, 0)) < MIN_SPAN_SHARE * _spans(candidate.box):
+        doubts["its edges enclose a part of it only"] = HALF_FOUND
+    return mask, plate_px, doubts
 
 
 def _share_around(area: Mask, evidence: Evidence, share: Image) -> float:
@@ -297,9 +353,17 @@ def _scene_is_static(evidence: Evidence, taken: NDArray[np.generic]) -> bool:
     return busy > 0 and int((evidence.persistent & outside).sum()) > MAX_STATIC_SCENE * busy
 
 
+def _moved(box: Box, right: int, down: int) -> Box:
+    return box[0] + right, box[1] + down, box[2] + right, box[3] + down
+
+
 def _hull(mask: Mask) -> Box:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _spans(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _boxes(mask: Mask) -> list[Box]:
