@@ -201,7 +201,7 @@ class SlurmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     )
     min_workers: Annotated[int, _opt("scale: least workers while there is work", "workers", ge=0, le=100000)] = 0
     max_workers: Annotated[int, _opt("scale: most workers, ever", "workers", ge=0, le=100000)] = 16
-    target_s: Annotated[float, _opt("scale: the backlog shall be done in this time", "s", ge=1, le=2592000)] = 1800.0
+    target_s: Annotated[float, _opt("scale: finish the backlog within this time", "s", ge=1, le=2592000)] = 1800.0
     segment_s: Annotated[float, _opt("scale: seconds per segment before any was measured", "s", ge=0.1, le=86400)] = (
         60.0
     )

@@ -29,7 +29,7 @@ def read_file(path: Path, *, todo: str) -> dict[str, Any]:
 
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES or not path.is_file():
-            raise UsageError("config is no file of at most 1 MiB", where=str(path), todo=todo)
+            raise UsageError("the config file is not a regular file, or larger than 1 MiB", where=str(path), todo=todo)
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_yaml_loader())  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise UsageError(

@@ -39,7 +39,7 @@ def test_weights_must_be_there_outside_the_spool_and_unchanged(tmp_path):
     assert copy.read_bytes() == b"weights" and copy.suffix == ".pt"
     with pytest.raises(SetupError, match="not those the job"):
         private_copy(weights, tmp_path / "private", sha256="0" * 64)
-    with pytest.raises(SetupError, match="no such weights"):
+    with pytest.raises(SetupError, match="weights file not found"):
         weights_sha256(tmp_path / "none.pt")
     (tmp_path / "link.pt").symlink_to(tmp_path / "spool" / "w.pt")
     (tmp_path / "spool" / "w.pt").write_bytes(b"weights")

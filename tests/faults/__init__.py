@@ -33,7 +33,7 @@ CHANGES = (
 )
 VARIABLE = "WATERZ_FAULTS"
 HERE = Path(__file__).parent
-_OPENED = itertools.count()  # who opens a spool again after a fault must not meet the very same one
+_OPENED = itertools.count()  # opening a spool again after a fault must not meet the same fault again
 
 
 class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

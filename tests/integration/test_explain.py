@@ -52,10 +52,10 @@ def test_a_worker_in_its_pause_after_a_failure_is_not_nobody(desk, question):
     worker.heart.beat()
     text = said(desk, "explain", question)
     assert "failed 1 of 3 times (FileNotFoundError: frames of 1), next try in " in text
-    assert "1 worker (" in text and "nobody" not in text
+    assert "1 worker (" in text and "no worker" not in text
     assert desk.command("status").stdout.splitlines()[1].split()[1] == "waiting"
     worker.close()
-    assert "nobody works" in said(desk, "explain", question)
+    assert "no worker is running" in said(desk, "explain", question)
 
 
 def test_workers_in_the_queue_of_slurm_are_not_nobody(desk, tmp_path):
@@ -65,9 +65,11 @@ def test_workers_in_the_queue_of_slurm_are_not_nobody(desk, tmp_path):
     squeue.chmod(squeue.stat().st_mode | stat.S_IXUSR)
     path = f"{squeue.parent}{os.pathsep}{os.environ['PATH']}"
     text = said(desk, "explain", PATH=path)
-    assert "2 Slurm workers are queued (BeginTime)" in text and "nobody" not in text
+    assert "2 Slurm workers are queued (BeginTime)" in text and "no worker" not in text
     squeue.write_text("#!/bin/sh\necho 'controller is down' >&2; exit 1\n")
-    assert "nobody works" in said(desk, "explain", PATH=path, XDG_STATE_HOME=str(tmp_path)), "none was ever launched"
+    assert "no worker is running" in said(desk, "explain", PATH=path, XDG_STATE_HOME=str(tmp_path)), (
+        "none was ever launched"
+    )
     (tmp_path / "waterz-spool-slurm" / desk.spool.uuid[:8]).mkdir(parents=True)
     text = said(desk, "explain", PATH=path, XDG_STATE_HOME=str(tmp_path))
     assert "whether Slurm workers are queued is not known: Slurm refused: controller is down" in text
@@ -84,7 +86,7 @@ def test_a_run_that_was_stopped_is_not_running(video, cli):
     (row,) = json.loads(cli("--json", "--spool", home, "status").stdout)
     assert row["state"] == "stopped"
     lines = cli("explain", extra={}).stdout
-    assert lines.startswith("stopped: nobody works") and "run the same command again" in lines
+    assert lines.startswith("stopped: no worker is running") and "run the same command again" in lines
     cli(*order)
 
 
@@ -96,7 +98,7 @@ def test_what_a_killed_worker_held_is_not_at_work(video, cli, tmp_path):
     assert "working: 1 running" in cli("--spool", "spool", "explain").stdout
     kill_tree(worker.pid)  # and nobody has fetched its exit code: a zombie is no worker
     text = cli("--spool", "spool", "explain").stdout
-    assert "nobody works" in text and "1 task held by a worker that shows no sign of life" in text
+    assert "no worker is running" in text and "1 task held by a worker that shows no sign of life" in text
     assert json.loads(cli("--spool", "spool", "--json", "status").stdout)[0]["state"] == "stopped"
     worker.communicate()
 
@@ -105,7 +107,10 @@ def test_busy_and_unfit_workers_are_told_apart(desk):
     worker = idle_worker(desk, tasks={"segment"})
     worker.heart.beat()
     text = said(desk, "explain")
-    assert "1 task left and nobody works" in text and "lives but takes other jobs, stages or users only" in text
+    assert (
+        "1 task left and no running worker takes this job" in text
+        and "lives but takes other jobs, stages or users only" in text
+    )
     worker.close()
     worker = idle_worker(desk)
     worker.heart.note(job="20260101-other-00000000", task="3", k=1)

@@ -130,7 +130,7 @@ def test_out_of_memory_steps_down_and_costs_nothing(desk, made, caplog):
     assert sorted(desk.counts()) == [(0, 0, 0), (0, 0, 0), (0, 0, 1)]
     assert desk.job.state().state == "done"
     assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == [
-        f"out of memory in {record.args[0]}: this worker goes on with less at a time"
+        f"out of memory in {record.args[0]}: this worker continues with less at a time"
         for record in caplog.records
         if record.levelno == logging.WARNING
     ]
@@ -225,7 +225,7 @@ def test_a_task_log_that_cannot_be_written_does_not_matter(desk):
 def test_a_host_that_stopped_says_so_once_and_resume_lets_it_work(desk, caplog):
     desk.spool.hosts.stop("here", "3 failures in a row of what works elsewhere: a/1, a/2, a/3")
     desk.work(idle_timeout_s=1.0)
-    assert caplog.text.count("here fails at what works elsewhere and takes no more") == 1
+    assert caplog.text.count("here keeps failing tasks that succeed on other hosts; it stopped") == 1
     assert desk.job.state().state == "preparing"
     assert "here takes no work: 3 failures in a row" in desk.command("status").stdout
     assert "waterz-spool resume --host here" in desk.command("explain").stdout

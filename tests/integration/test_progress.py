@@ -64,7 +64,7 @@ moments = [
 ]
 for moment in moments:
     shown.tell(lambda elapsed_s: moment)
-shown.line("no space left in /spool since 00:00:10: free space; work goes on by itself")
+shown.line("no space left in /spool since 00:00:10: free space; work resumes by itself")
 shown.tell(lambda elapsed_s: moments[2])
 shown.end()
 """
@@ -198,4 +198,7 @@ def test_ctrl_c_says_what_is_kept(video, cli, tmp_path):
     _, err = process.communicate(timeout=60)
     state = spool_of(tmp_path).jobs()[0].state()
     done = state.counts["done"]
-    assert f"stopped; {done} of 4 segments {'is' if done == 1 else 'are'} kept; the same command goes on" in err
+    assert (
+        f"stopped; {done} of 4 segments {'is' if done == 1 else 'are'} kept; run the same command again to continue"
+        in err
+    )

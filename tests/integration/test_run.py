@@ -123,7 +123,7 @@ def test_from_and_to_leave_the_rest_alone(clip, video, cli):
         (["run", "clip.mp4", "--box", "250,10,30,30"], 2, "picture is 256x144"),
         (["run", "clip.mp4", "--detector", "none"], 3, "--box"),
         (["run", "clip.mp4", "--detector", "yolo"], 6, "--weights FILE"),
-        (["run", "clip.mp4", "--weights", "none.pt"], 6, "no such weights"),
+        (["run", "clip.mp4", "--weights", "none.pt"], 6, "weights file not found"),
         (["run", "clip.mp4", "--mask", "text.mp4"], 4, "mask"),
         (["run", "clip.mp4", "--box", "1,2,30,40", "-o", "clip.mp4"], 2, "replace the input"),
         (["run", "clip.mp4", "--box", "1,2,30,40", "-o", "exists.mp4"], 2, "exists"),

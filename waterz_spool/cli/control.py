@@ -84,10 +84,10 @@ pause_command = _control(
 
 @click.command("resume")
 @click.argument("job", required=False)
-@click.option("--host", metavar="HOST", help="Let a host claim again that stopped because it failed too often.")
+@click.option("--host", metavar="HOST", help="Let a host that stopped because it failed too often claim again.")
 @shared_options
 def resume_command(settings: Settings, job: str | None, host: str | None) -> None:
-    """Go on after pause; or let a host that has stopped itself work again."""
+    """Continue after pause, or let a host that stopped itself work again."""
     if host is None:
         _act(settings, "resume", job, _resume, Spool.resume)
         return
@@ -149,19 +149,19 @@ def verify_command(settings: Settings, job: str) -> None:
     default="7d",
     show_default=True,
     metavar="AGE",
-    help="Only jobs that ended so long ago: 30m, 12h, 7d.",
+    help="Only jobs that ended at least this long ago: 30m, 12h, 7d.",
 )
 @click.option(
     "--state",
     "states",
     multiple=True,
     type=click.Choice(["done", "cancelled", "failed"]),
-    help="Only these; repeatable. Without it, done and cancelled.",
+    help="Only jobs in this state; repeatable. Without it: done and cancelled.",
 )
-@click.option("--dry-run/--yes", default=True, show_default=True, help="Only show what would go, or really remove.")
+@click.option("--dry-run/--yes", default=True, show_default=True, help="Only show what would be removed, or remove it.")
 @shared_options
 def clean_command(settings: Settings, older_than: str, states: tuple[str, ...], dry_run: bool) -> None:
-    """Remove ended jobs from the spool; never one that still works, never a published result."""
+    """Remove ended jobs from the spool, but never one still being worked on, and never a published result."""
     spool = Spool.open(settings.spool_root())
     found = spool.clean(older_than_s=_age_s(older_than), states=states or ("done", "cancelled"), dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"

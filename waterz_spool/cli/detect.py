@@ -18,11 +18,13 @@ from waterz_spool.cli.context import Settings, json_progress, on_terminal, share
 @detector_option("auto: static, text where its extra is installed, and yolo where there are weights.", without="none")
 @click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights.")
 @click.option("--imgsz", type=int, metavar="PX", help="Longer side of what the model sees.")
-@click.option("--conf", type=float, help="Confidence that makes an overlay.")
+@click.option("--conf", type=float, help="Least confidence that counts as an overlay.")
 @click.option("--class", "classes", multiple=True, help="Name or number of a class that counts; repeatable.")
 @click.option("--device", help="auto, cpu or cuda:0.")
 @click.option("--every", type=int, metavar="N", help="Look at every N-th frame, and where something changes.")
-@click.option("--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Mask nothing outside; repeatable.")
+@click.option(
+    "--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Ignore detections outside this box; repeatable."
+)
 @json_progress
 @shared_options
 def detect_command(

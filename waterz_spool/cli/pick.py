@@ -12,7 +12,7 @@ from waterz_spool.cli.context import Settings, json_progress, on_terminal, share
 @click.command("pick")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "page", type=click.Path(path_type=Path), help="The page [NAME.pick.html, here].")
-@click.option("--detector", help="Its finds are drawn for a start; none: nothing is looked for, and that is quick.")
+@click.option("--detector", help="Draw what this detector finds to begin with; none: skip the search, which is quick.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights.")
 @json_progress
 @shared_options

@@ -39,7 +39,7 @@ def split_task(name: str) -> tuple[str, Task | None]:
 @click.option("--segments", is_flag=True, help="One line per segment, with confidence.")
 @shared_options
 def status_command(settings: Settings, job: str | None, segments: bool) -> None:
-    """What is done, running, waiting."""
+    """Show what is done, running and waiting."""
     from waterz_spool.report import status
     from waterz_spool.report.living import Living
 
@@ -75,7 +75,7 @@ def _troubles(settings: Settings) -> list[str]:
 @click.argument("name", default="last")
 @shared_options
 def explain_command(settings: Settings, name: str) -> None:
-    """Why a job (JOB) or a task of it (JOB/52) does not move."""
+    """Say why a job (JOB) or one of its tasks (JOB/52) makes no progress."""
     from waterz_spool.report.explain import explain_job, explain_task
 
     job_name, wanted = split_task(name)
@@ -111,7 +111,7 @@ def _around(settings: Settings, spool: Spool) -> Around:
 @click.argument("name", default="last")
 @shared_options
 def logs_command(settings: Settings, name: str) -> None:
-    """What workers said about a job (JOB) or a task of it (JOB/52), merged by time."""
+    """Show what workers logged about a job (JOB) or one of its tasks (JOB/52), in order of time."""
     from waterz_spool.report.logs import merged
 
     job_name, task = split_task(name)

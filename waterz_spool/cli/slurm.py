@@ -112,15 +112,15 @@ def _busy(order: Order) -> dict[str, str]:
 
 
 @slurm_command.command("scale", cls=SbatchCommand)
-@click.option("--min", "least", type=click.IntRange(min=0), help="Least workers while there is work.")
-@click.option("--max", "most", type=click.IntRange(min=0), help="Most workers, ever.")
-@click.option("--target", metavar="TIME", help="The backlog shall be done in this time.")
+@click.option("--min", "least", type=click.IntRange(min=0), help="Fewest workers while there is work.")
+@click.option("--max", "most", type=click.IntRange(min=0), help="Most workers at any time.")
+@click.option("--target", metavar="TIME", help="Finish the backlog within this time.")
 @click.option("--poll", type=click.FloatRange(min=0.5), metavar="S", help="Seconds between looks.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, once, and do nothing.")
-@click.option("--once", is_flag=True, help="One look, then exit.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, once, and do nothing.")
+@click.option("--once", is_flag=True, help="Look once, then exit.")
 @shared_options
 def scale_command(settings: Settings, dry_run: bool, once: bool, **given: Any) -> None:
-    """Launch and cancel workers as the backlog asks, until stopped."""
+    """Launch and cancel workers as the backlog requires, until stopped."""
     import time
 
     from waterz_spool.launch.scale import Scaler, limits_of

@@ -29,9 +29,15 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         "boxes",
         multiple=True,
         metavar="X,Y,W,H",
-        help="An overlay lies in it, in px as a player shows it; its own pixels are masked. Repeatable.",
+        help="Box around an overlay, in px as a player shows it; the overlay's own pixels are masked. Repeatable.",
     ),
-    click.option("--box-exact", "exact_boxes", multiple=True, metavar="X,Y,W,H", help="Masked as it is; repeatable."),
+    click.option(
+        "--box-exact",
+        "exact_boxes",
+        multiple=True,
+        metavar="X,Y,W,H",
+        help="Box to mask completely; repeatable.",
+    ),
     click.option(
         "--mask", type=click.Path(path_type=Path), help="Picture, folder (one per frame) or video; white = overlay."
     ),
@@ -41,18 +47,18 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         metavar="DIR|FILE",
         help="Folder written by `detect`, or a tracks.json alone; you may edit it.",
     ),
-    click.option("--from", "from_", metavar="TIME", help="The box or mask picture holds from here on."),
-    click.option("--to", metavar="TIME", help="The box or mask picture holds up to here."),
+    click.option("--from", "from_", metavar="TIME", help="Apply the box or mask picture from this time."),
+    click.option("--to", metavar="TIME", help="Apply the box or mask picture up to this time."),
     detector_option("Used when no box or mask is given."),
     click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights for the detector."),
     click.option(
-        "--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Detectors mask nothing outside; repeatable."
+        "--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Ignore detections outside this box; repeatable."
     ),
     engine_option,
     click.option(
         "--drop", type=int, multiple=True, metavar="STREAM", help="Leave out this stream of the source; repeatable."
     ),
-    click.option("--yes", is_flag=True, help="Go on even where most of the picture would be replaced."),
+    click.option("--yes", is_flag=True, help="Continue even if most of the picture would be replaced."),
     click.option("-o", "--output", default="", help="File, folder or template with {stem} and {ext}."),
     click.option("--overwrite", is_flag=True, default=None, help="Replace an existing output."),
     click.option("--crf", type=float, help="Quality of the encode; default visually lossless."),
@@ -64,7 +70,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         "--drop-dynamic-hdr",
         is_flag=True,
         default=None,
-        help="Go on without Dolby Vision or HDR10+ metadata: the result is plain HDR10 or HLG.",
+        help="Drop Dolby Vision or HDR10+ metadata: the result is plain HDR10 or HLG.",
     ),
     click.option(
         "--on-dead",
@@ -158,11 +164,11 @@ def _check_output(videos: tuple[str, ...], output: str) -> None:
     metavar="N|auto",
     help="Local workers; auto: one per GPU, else one per two cores.",
 )
-@click.option("--requeue", is_flag=True, help="In Slurm: be queued again when stopped before the work is done.")
+@click.option("--requeue", is_flag=True, help="In Slurm: requeue when stopped before the work is done.")
 @click.option("--keep", is_flag=True, help="Keep the job's files in the private spool after success.")
 @shared_options
 def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue: bool, **given: Any) -> None:
-    """Do the whole thing here: prepare, local workers, finalize. Running it again continues where it stopped."""
+    """Process videos on this machine, start to finish. Running it again continues where it stopped."""
     from waterz_spool.launch.follow import raise_if_passed
 
     config, order = _config(settings, given), _order(given)
@@ -204,7 +210,7 @@ def _say_stopped(job: Job) -> None:
         kept = f"{done} of {count(state.segments, 'segment')} {are(done)} kept"
     else:
         kept = "no segment was begun"
-    click.echo(f"stopped; {kept}; the same command goes on", err=True)
+    click.echo(f"stopped; {kept}; run the same command again to continue", err=True)
 
 
 def _come_back(stop: Interrupted, *, useful: bool) -> None:
@@ -214,7 +220,7 @@ def _come_back(stop: Interrupted, *, useful: bool) -> None:
     allocation = Allocation.of_this_process()
     if allocation is not None and allocation.come_back(stop.number, useful=useful):
         stop.code = 75
-        click.echo("queued again by Slurm, to go on where this stopped", err=True)
+        click.echo("requeued by Slurm; it will continue where this stopped", err=True)
 
 
 def _run_one(
@@ -323,7 +329,7 @@ def _interruptible() -> Iterator[None]:
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO|URL...")
 @_order_options
 @click.option("--slurm", "workers", type=click.IntRange(min=1), metavar="N", help="Launch N Slurm workers for them.")
-@click.option("--review", is_flag=True, help="Stop after the overlay was found, until `resume`.")
+@click.option("--review", is_flag=True, help="Stop once the overlay has been found, until `resume`.")
 @click.option("--wait", is_flag=True, help="Wait until the results are published.")
 @shared_options
 def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | None, wait: bool, **given: Any) -> None:
@@ -342,7 +348,7 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
     if given["report"] and not wait:
-        raise UsageError("who writes the report must wait for the result", where="--report", todo="add --wait")
+        raise UsageError("a report needs the result", where="--report", todo="add --wait")
     progress = partial(Progress, terminal=on_terminal(), as_json=given["as_lines"])
     spool = open_or_create(settings.spool_root(), config)
     files = (as_file(video, order, spool, config, progress=progress()) for video in videos)

@@ -26,16 +26,16 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 
 
 @click.command("worker")
-@click.option("--drain", is_flag=True, help="Exit when nothing is left to do; paused jobs are waited for while idle.")
-@click.option("--max-segments", type=click.IntRange(min=1), help="Exit after so many segments.")
-@click.option("--time-limit", metavar="TIME", help="Take no task after so long, for example 55:00.")
+@click.option("--drain", is_flag=True, help="Exit when nothing is left to do; waits for paused jobs while idle.")
+@click.option("--max-segments", type=click.IntRange(min=1), help="Exit after this many segments.")
+@click.option("--time-limit", metavar="TIME", help="Claim no task after this time, for example 55:00.")
 @click.option("--stages", metavar="KINDS", help="Kinds of tasks to take; default prep,segment,final.")
 @click.option("--job", "jobs", multiple=True, help="Work on these jobs only; repeatable.")
-@click.option("--idle-timeout", type=float, help="Exit after so many idle seconds; 0: never.")
-@click.option("--requeue", is_flag=True, help="In Slurm: be queued again when stopped before the work is done.")
+@click.option("--idle-timeout", type=float, help="Exit after this many idle seconds; 0: never.")
+@click.option("--requeue", is_flag=True, help="In Slurm: requeue when stopped before the work is done.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the restorer.")
-@click.option("--serve-group", is_flag=True, help="Work on the jobs of other users, too, with your own rights.")
-@click.option("--quiet", is_flag=True, help="Say nothing but warnings.")
+@click.option("--serve-group", is_flag=True, help="Also run other users' jobs, using your file permissions.")
+@click.option("--quiet", is_flag=True, help="Print only warnings.")
 @shared_options
 def worker_command(settings: Settings, **given: Any) -> None:
     """Claim tasks and work on them. Start as many as you like, on any machine that mounts the spool."""
@@ -149,7 +149,7 @@ def _start_logging(*, quiet: bool = False) -> None:
 
 
 @click.command("watch", cls=SbatchCommand)
-@click.option("--once", is_flag=True, help="One look at inbox and jobs, then exit.")
+@click.option("--once", is_flag=True, help="Look once at inbox and jobs, then exit.")
 @click.option("--no-inbox", is_flag=True, help="Only finalize and publish.")
 @click.option("--scale", is_flag=True, help="Launch and cancel Slurm workers, too; bounds are in the configuration.")
 @shared_options

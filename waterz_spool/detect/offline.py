@@ -29,7 +29,7 @@ def ultralytics() -> ModuleType:
         SetupError: It is not installed, or it was imported before with the user's own settings.
     """
     if "ultralytics" in sys.modules:
-        raise SetupError("ultralytics was imported before by something else", todo="use a process of its own")
+        raise SetupError("ultralytics has already been imported by something else", todo="use a process of its own")
     home = tempfile.TemporaryDirectory(prefix="waterz-yolo-")
     os.environ.update(_ENVIRONMENT, YOLO_CONFIG_DIR=home.name)  # read at import, and by its own worker processes
     try:

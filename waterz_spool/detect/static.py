@@ -85,7 +85,7 @@ class Sampler:
 
 
 class StaticDetector(Detector):
-    """Finds overlays that stay for the whole video, and such that stand still now here, now there.
+    """Finds overlays that stay for the whole video, and overlays that rest in one place, then another.
 
     Memory: about 200 MB per megapixel of the small picture (600 lines at most: 0.52 megapixels of 1080p) while frames
     are added, and 1000 MB per megapixel more for a moment at the end; measured for 1080p: 98 and 490 MiB, whatever the

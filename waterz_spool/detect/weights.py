@@ -81,7 +81,7 @@ def _content(path: Path, spool: Path | None) -> dict[str, bytes]:
                 )
         content = {name: file.read_bytes() for name, file in files.items()}
     except FileNotFoundError as error:
-        raise SetupError("there are no such weights", where=str(path), todo=_TODO) from error
+        raise SetupError("weights file not found", where=str(path), todo=_TODO) from error
     except OSError as error:
         raise SetupError(f"the weights cannot be read: {error.strerror}", where=str(path), todo=_TODO) from error
     if not content:

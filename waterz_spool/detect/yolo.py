@@ -134,7 +134,7 @@ def _classes(names: dict[int, str], wanted: Sequence[str]) -> list[int] | None:
     known = {str(name): int(number) for number, name in names.items()} | {str(number): int(number) for number in names}
     if missing := [name for name in wanted if name not in known]:
         raise SetupError(
-            f"the weights know no class {missing[0]!r}", todo=f"classes: {', '.join(str(n) for n in names.values())}"
+            f"the weights have no class {missing[0]!r}", todo=f"classes: {', '.join(str(n) for n in names.values())}"
         )
     return sorted({known[name] for name in wanted})
 

@@ -1,6 +1,6 @@
 """`doctor`: is this machine fit, is the spool's folder, and what do two hosts see of each other through it?
 
-Every check has a time limit: one that hangs (a file server that is away) is given up and said so.
+Every check has a time limit: one that hangs (an unreachable file server) is abandoned and reported.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class FetchRules:
     Attributes:
         max_bytes: Longer files are refused.
         stall_s: A connection that is silent this long is given up.
-        tries: Attempts in a row that bring nothing worth mentioning.
+        tries: Consecutive attempts without progress.
         wait_s: Before the second attempt; doubled each time.
     """
 
@@ -108,7 +108,7 @@ def fetch(
                 raise TryAgainError(
                     f"the download stopped after {size} bytes: {error}",
                     where=shown(wanted.text),
-                    todo="run the same command again; it goes on from there",
+                    todo="run the same command again; it continues from there",
                 ) from error
             backoff_s = min(_LONGEST_WAIT_S, rules.wait_s * 2 ** (failures - 1))
             sleep(backoff_s if error.wait_s is None else error.wait_s)

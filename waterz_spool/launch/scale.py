@@ -31,7 +31,7 @@ class ScaleLimits:
     Attributes:
         least: While there is work.
         most: Ever.
-        target_s: Time in which the backlog shall be done.
+        target_s: Time within which to finish the backlog.
         segment_s: Seconds per segment before any was measured.
     """
 

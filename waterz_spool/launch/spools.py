@@ -72,7 +72,7 @@ def when_it_answers(act: Callable[[], T], root: Path, *, pause: Callable[[float]
             what = f"the spool cannot be read: {os.strerror(number)}"
             left_s = patience_s - (time.monotonic() - begun) if patience_s else _AGAIN_S
             if left_s <= 0:
-                todo = "see to the mount and its server (waterz-spool doctor tells more), then start the worker again"
+                todo = "check the mount and its server (waterz-spool doctor says more), then start the worker again"
                 raise TryAgainError(what, where=str(root), todo=todo) from error
             if not said:
                 log.warning("%s; waiting until it can (%s)", what, root)

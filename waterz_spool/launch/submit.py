@@ -41,7 +41,7 @@ class Order:
         boxes: Boxes around overlays as x, y, width, height in px of the displayed picture; their own pixels are masked.
         exact_boxes: Boxes that are masked as they are.
         mask: Picture, folder of pictures (one per frame) or video, white where the overlay is.
-        tracks: Folder that `detect` wrote, perhaps corrected since.
+        tracks: Folder written by `detect`; its tracks.json may have been edited.
         review: Stop before segments are published until the job is resumed.
         limits: What a detector finds outside these boxes is left alone; empty is no limit.
         from_s: Boxes and mask pictures hold from this time on, seconds from the start.

@@ -24,7 +24,7 @@ class Around:
 
     Attributes:
         living: The spool's workers.
-        queued: Asks the scheduler for workers on their way, one line for each kind; called only when nobody works.
+        queued: Asks the scheduler for workers on their way, one line for each kind; called when no worker is at work.
         private: Whether only `run` works in this spool.
     """
 
@@ -58,7 +58,7 @@ def _unpublished(job: Job) -> list[str]:
 
 def _look_first(job: Job, state: JobState) -> list[str]:
     page = review_page(job, state)
-    return [f"waits until somebody has looked at {page}"] if page else []
+    return [f"waits for you to look at {page}"] if page else []
 
 
 def _reason(task: Task, attempt: int, kind: str, why: str) -> str:
@@ -74,12 +74,12 @@ def _moving(job: Job, state: JobState, around: Around) -> list[str]:
         after = f"; ETA {clock(eta_s)}" if eta_s is not None else ""
         first = [f"working: {len(held)} running, {len(ready)} ready{after}"]
     else:
-        first = _nobody(job, state, around)
+        first = _idle(job, state, around)
     return [*first, *_given_up(job, state, around), *_failures(job, ready, around), *_handed_back(job, ready)]
 
 
-def _nobody(job: Job, state: JobState, around: Around) -> list[str]:
-    """Why nothing of a job is in anybody's hand, and what to do about it."""
+def _idle(job: Job, state: JobState, around: Around) -> list[str]:
+    """Why no worker has a task of a job in hand, and what to do about it."""
     left = count(sum(task.kind in ("ready", "running") for task in state.tasks), "task")
     takers = around.living.takers(job, state)
     if takers:
@@ -93,10 +93,12 @@ def _nobody(job: Job, state: JobState, around: Around) -> list[str]:
     if lines := around.queued():
         return [f"waiting: {left} left{kept}", *lines]
     if around.private:
-        return [f"{word}: nobody works{kept}", "run the same command again; it goes on from there"]
+        return [f"{word}: no worker is running{kept}", "run the same command again; it continues from there"]
+    others = _others(around.living.everybody)
+    none = "no running worker takes this job" if others else "no worker is running"
     return [
-        f"waiting for a worker: {left} left and nobody works{kept}",
-        *_others(around.living.everybody),
+        f"waiting for a worker: {left} left and {none}{kept}",
+        *others,
         "start one: waterz-spool worker --drain, on any machine that mounts the spool",
         *_whose(job),
     ]
@@ -174,7 +176,7 @@ def _handed_back(job: Job, ready: list[TaskState]) -> list[str]:
     ends = [job.log.end(task.task, task.attempt) for task in ready if task.released]
     reasons = {printable(end.why) for end in ends[:_SAMPLE] if end is not None and end.kind == "released" and end.why}
     return [
-        "handed back before, for want of room to say why" if reason == _NO_ROOM else f"handed back before: {reason}"
+        "handed back before; there was no room to record why" if reason == _NO_ROOM else f"handed back before: {reason}"
         for reason in sorted(reasons)
     ]
 
@@ -200,7 +202,7 @@ def _where(job: Job, state: JobState, task: TaskState, around: Around) -> list[s
     if task.kind == "dead":
         return [
             f"given up; waterz-spool retry {job.id}/{task.task} grants another round",
-            f"waterz-spool logs {job.id}/{task.task} tells more",
+            f"waterz-spool logs {job.id}/{task.task} says more",
         ]
     if task.kind == "waiting":
         inputs = isinstance(task.task, int)
@@ -211,13 +213,13 @@ def _where(job: Job, state: JobState, task: TaskState, around: Around) -> list[s
 
 
 def _open(job: Job, state: JobState, task: TaskState, around: Around) -> list[str]:
-    """Why nobody has taken a task that is ready."""
+    """Why no worker has taken a task that is ready."""
     if around.living.paused or state.paused:
         return ["waiting: paused"]
     failed = [_failed(job, task, around)] if task.failed else []
     if held := around.living.holders(job, state):
         return [*failed, f"waiting: {_busy(len(held))}"]
-    return [*failed, *_nobody(job, state, around)]
+    return [*failed, *_idle(job, state, around)]
 
 
 def _busy(workers: int) -> str:

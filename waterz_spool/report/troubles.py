@@ -84,12 +84,12 @@ def _line(name: str, root: Path, shown: dict[str, tuple[str, str]], lasted_s: fl
     names = sorted(set(hosts))
     more = ", .." if len(names) > _HOSTS_SHOWN else ""
     who = f" ({', '.join(map(printable, names[:_HOSTS_SHOWN]))}{more})" if names else ""
-    return f"{what} in {root}{since}{who}: {cure}; work goes on by itself"
+    return f"{what} in {root}{since}{who}: {cure}; work resumes by itself"
 
 
 def _stopped(spool: Spool) -> Iterator[Trouble]:
     for host, number in sorted(spool.hosts.stopped().items()):
-        why = printable(spool.hosts.why(host, number)) or "it fails at what works elsewhere"
+        why = printable(spool.hosts.why(host, number)) or "it keeps failing tasks that succeed on other hosts"
         yield Trouble(
             f"{host} stopped", f"{host} takes no work: {why}; when it is well: waterz-spool resume --host {host}"
         )

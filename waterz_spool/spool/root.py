@@ -306,5 +306,5 @@ def _put_first(ops: FileOps, path: Path, data: bytes, nonce: str) -> None:
         raise SetupError(
             f"no spool can be here: the file system has no hard links ({error.strerror})",
             where=str(path.parent),
-            todo="use another folder: NFS, Lustre and local disks have them; `waterz-spool doctor` tells",
+            todo="use another folder: NFS, Lustre and local disks have them; `waterz-spool doctor` checks it",
         ) from error

@@ -66,7 +66,7 @@ class Failing:
 
     def _step_down(self, claim: Claim) -> None:
         self.careful = True
-        log.warning("out of memory in %s: this worker goes on with less at a time", claim.task)
+        log.warning("out of memory in %s: this worker continues with less at a time", claim.task)
         claim.released("out of memory; tried again with less at a time")
         gc.collect()
 

@@ -112,7 +112,11 @@ class Worker:
     def _say_if_stopped(self) -> None:
         host = self.session.me.host
         if self.session.stopped and not self._stopped:
-            log.warning("%s fails at what works elsewhere and takes no more; waterz-spool resume --host %s", host, host)
+            log.warning(
+                "%s keeps failing tasks that succeed on other hosts; it stopped: waterz-spool resume --host %s",
+                host,
+                host,
+            )
         self._stopped = self.session.stopped
 
     def work_off(self) -> int:

@@ -25,7 +25,7 @@ def test_what_is_submitted_carries_the_configuration(lab):
     assert "2 Slurm workers are queued (JobHeldUser)" in lab.spooled("explain")
     assert lab.spooled("slurm", "down").strip() == "cancelled 2 workers"
     wait_until(lambda: not lab.cluster.queue(), "all cancelled")
-    assert "nobody works" in lab.spooled("explain")
+    assert "no worker is running" in lab.spooled("explain")
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -143,7 +143,7 @@ def test_one_video_in_a_batch_job_survives_preemption(lab):
     lab.cluster.urgent(lab.cluster.running("low")[0][1])
     wait_until(out.exists, "result", 120)
     wait_until(lambda: not lab.cluster.queue(), "batch job over")
-    assert "queued again by Slurm" in log.read_text()
+    assert "requeued by Slurm" in log.read_text()
 
 
 def test_two_doctors_of_one_slurm_job_meet_through_the_spool(lab):

@@ -177,7 +177,7 @@ def test_a_full_disk_is_waited_for(point: str, tmp_path: Path, video: Path, undi
         job.stops_at(point)
         small.fill()
         job.goes_on()
-        job.says("no space left", "since", "free space; work goes on by itself")
+        job.says("no space left", "since", "free space; work resumes by itself")
         assert "no space left" in command(job.spool, "status")
         assert "no space left" in command(job.spool, "explain", "last")
         assert "no space left" in json.loads(command(job.spool, "--json", "status"))[0]["troubles"][0]
@@ -217,7 +217,7 @@ def test_quota_and_errors_of_a_server_are_waited_for(
     with run(tmp_path, video, "spool") as job:
         switch.touch()
         job.start(**environment)
-        job.says(words, "since", "work goes on by itself")
+        job.says(words, "since", "work resumes by itself")
         switch.unlink()
         assert job.finished() == undisturbed
 

@@ -94,7 +94,7 @@ class Side:
             if word is not None and word.step >= self._step:
                 return word.said if word.step == self._step else word.before
             self.pause(poll_s)
-        raise TryAgainError("the other side fell silent", where=str(self.folder), todo="run doctor on both hosts again")
+        raise TryAgainError("the other host went silent", where=str(self.folder), todo="run doctor on both hosts again")
 
     def _go_on(self, said: object) -> None:
         self._step += 1
