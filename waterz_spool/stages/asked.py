@@ -125,7 +125,7 @@ def _check_mask(mask: Path, request: JobRequest, video: Path, info: VideoInfo) -
     if count and count != frames:
         raise InputError(
             f"there are {count} masks, the video has {frames} frames",
-            where=str(mask),
+            where=request.mask_from or str(mask),
             todo="give one mask per frame, or one picture for all frames",
         )
 
