@@ -55,10 +55,10 @@ def tripod(noise: float = 3.0) -> Scene:
     return lambda index: np.clip(still + rng.normal(0, noise, still.shape).round(), 0, 255).astype(np.uint8)
 
 
-def pan(sign: str = "") -> Scene:
+def pan(sign: str = "", place: tuple[int, int] = (250, 120)) -> Scene:
     whole = wall()
     if sign:
-        write(whole, sign, (250, 120), 1.0)
+        write(whole, sign, place, 1.0)
     return lambda index: whole[60:276, 6 * index : 6 * index + 384].copy()
 
 
@@ -133,8 +133,27 @@ def test_figures_that_change_now_and_then_may_be_a_scoreboard_of_the_scene() -> 
     assert findings.rejected
 
 
+@pytest.mark.parametrize("scene", [tripod, pan])
+def test_running_text_is_found_with_its_band(scene: Callable[[], Scene]) -> None:
+    def draw(picture: NDArray[np.uint8], index: int) -> None:
+        picture[190:208] = (60, 20, 20)
+        words = "Harbour opens after the storm  +++  Road works until Friday  +++  Local team wins  +++  Rain"
+        place = (20 - 4 * index, 203)
+        cv2.putText(picture, words, place, cv2.FONT_HERSHEY_DUPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+
+    (each,) = found(scene(), draw, 70).boxes
+    x0, y0, x1, y1 = patches.box_of(each)
+    assert (x0, x1) == (0, 384) and y0 <= 190 and y1 >= 208
+    assert (each.start, each.stop) == (0, 70)
+
+
 def test_text_of_the_scene_that_moves_with_the_camera_is_left_alone() -> None:
     assert not found(pan("HARBOUR MUSEUM"), lambda picture, index: None, 75).boxes
+
+
+def test_a_long_line_on_a_wall_that_runs_with_the_camera_is_no_ticker() -> None:
+    scene = pan("HARBOUR MUSEUM AND LIBRARY OF THE OLD TOWN AND ITS ISLANDS", (5, 255))
+    assert not found(scene, lambda picture, index: None, 75).boxes
 
 
 def test_a_sign_on_a_tripod_shot_is_told_and_not_taken() -> None:

@@ -27,8 +27,9 @@ from waterz_spool.detect.separate import padded
 from waterz_spool.detect.text import clock, files
 from waterz_spool.detect.text.lines import Line, flatness, height_of, length_of, line_at, longer, roughness, steps
 from waterz_spool.detect.text.network import TextNetwork
+from waterz_spool.detect.text.ticker import Tickers
 from waterz_spool.geometry import Geometry
-from waterz_spool.records import Box, MaskPatch, VideoInfo
+from waterz_spool.records import Box, VideoInfo
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class TextDetector(Detector):
         self._before: NDArray[np.float32] | None = None
         self._open: list[Line] = []
         self._done: list[Line] = []
+        self._tickers = Tickers(self._size)
         self._pages = 0
         self._looks = 0
         self._last: Any = None
@@ -115,15 +117,20 @@ class TextDetector(Detector):
         lines = [line for line in self._done if line.stop - line.start >= LEAST_S * self._rate]
         page = self._pages > self._looks / 2
         certain = [] if page else self._with_bands([line for line in lines if self._certain(line)], lines)
+        bands = [] if page else self._tickers.finish()
         rejected = tuple(
             Rejected(self._coded(line.box), _REASON, round(line.score / 2, 3), line.start, line.stop)
             for line in lines
-            if line not in certain
+            if line not in certain and not any(overlap_px(line.box, band.box(self._size)) for band in bands)
         )
-        if not certain:
+        if not certain and not bands:
             return Findings((), _REASON if rejected else "no text stands still in the picture", rejected)
-        scores = tuple((line.start, Detection(self._coded(line.box), line.score, "text")) for line in certain)
-        return Findings((), "", rejected, scores, self._boxes(certain))
+        boxes = [(band.box(self._size), band.start, band.stop) for band in bands]
+        boxes += self._boxes(certain)
+        seen = [(line.start, line.box, line.score) for line in certain]
+        seen += [(band.start, band.box(self._size), band.score) for band in bands]
+        scores = ((start, Detection(self._coded(box), score, "text")) for start, box, score in seen)
+        return Findings((), "", rejected, tuple(scores), tuple(filled(self._coded(box), a, b) for box, a, b in boxes))
 
     def _look(self, index: int) -> None:
         first = index + 1 - len(self._frames)
@@ -143,6 +150,9 @@ class TextDetector(Detector):
             else:
                 self._close(line, first)
         seen = self._lines()
+        if not self._geometry.transposed:
+            drawn = flat > FLAT or life < LIVE
+            self._tickers.look(index, () if drawn else seen, self._frames)
         self._pages += len(seen) > MOST
         for one in seen:
             known = [line for line in self._open if overlap_px(one.box, line.box) > 0.3 * area(one.box)]
@@ -237,7 +247,7 @@ class TextDetector(Detector):
             done += near
         return sorted(done, key=lambda line: (line.start, line.box))
 
-    def _boxes(self, lines: Sequence[Line]) -> tuple[MaskPatch, ...]:
+    def _boxes(self, lines: Sequence[Line]) -> list[tuple[Box, int, int]]:
         """Boxes of lines; those of one caption, one above the other in about the same frames, are one."""
         slack = 2
         groups: list[tuple[Box, int, int]] = []
@@ -249,7 +259,7 @@ class TextDetector(Detector):
                     break
             else:
                 groups.append((box, line.start, line.stop))
-        return tuple(filled(self._coded(box), start, stop) for box, start, stop in groups)
+        return groups
 
     def _coded(self, box: Box) -> Box:
         sx, sy = self._info.width / self._size[0], self._info.height / self._size[1]
