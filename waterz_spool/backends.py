@@ -79,7 +79,8 @@ class Registry:
     def faults(self) -> Iterator[SetupError]:
         """What is wrong with the installed back ends: those that cannot be loaded, and names that cannot be used."""
         for point in entry_points(group=self.group):
-            if self._others.get(point.name) != point:
+            taken = self._others.get(point.name)
+            if taken is None or taken != point:
                 yield self._misfit(point.name, point.value, "is ignored: its name is taken or not allowed")
         for name in self.names():
             try:

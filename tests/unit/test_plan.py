@@ -122,3 +122,24 @@ def test_margin_follows_the_short_side(short, expected):
 
 def test_alignment_only_grows():
     assert crop_box((31, 33, 47, 49), size=(854, 480), margin=0, align=(2, 2)) == (30, 32, 48, 50)
+
+
+@given(st.integers(0, 300), st.integers(0, 220), st.sampled_from([(1, 1), (2, 2)]))
+def test_a_crop_has_its_least_size_where_the_frame_allows(x, y, align):
+    box = (x, y, x + 20, y + 20)
+    for size, least in ((SIZE, (100, 60)), (SIZE, (432, 240)), ((854, 480), (432, 240))):
+        crop = crop_box(box, size=size, margin=8, align=align, least=least)
+        assert 0 <= crop[0] <= x - min(x, 8) and 0 <= crop[1] <= y - min(y, 8)
+        assert crop[2] - crop[0] >= min(least[0], size[0]) and crop[3] - crop[1] >= min(least[1], size[1])
+        assert crop[2] <= size[0] and crop[3] <= size[1]
+        assert all(edge % step == 0 or edge in size for edge, step in zip(crop, align * 2, strict=True))
+
+
+def test_propainter_sees_more_around_an_overlay_than_the_others():
+    from waterz_spool.restore.membrane import MembraneRestorer
+    from waterz_spool.restore.propagate import PropagateRestorer
+    from waterz_spool.restore.propainter import PropainterRestorer
+
+    assert PropainterRestorer.margin_px >= 128 and PropainterRestorer.size_px == (432, 240)
+    for kind in (MembraneRestorer, PropagateRestorer):
+        assert (kind.margin_px, kind.size_px, kind.context_frames) == (0, (0, 0), 0)
