@@ -433,6 +433,20 @@ def test_sound_whose_header_is_broken_is_told_before_any_work(table: bytes, tmp_
         media.check_container(source, media.probe(source), container, drop=[1])
 
 
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("place", [8, 17])
+def test_sound_whose_decoder_configuration_is_lost_is_told_before_any_work(
+    place: int, container: str, tmp_path: Path
+) -> None:
+    source = make.video(tmp_path / "a.mp4", frames=10, audio=[Audio()])
+    data = bytearray(source.read_bytes())
+    data[data.rindex(b"esds") + place] ^= 0xFF
+    source.write_bytes(data)
+    error = refusal(source, container)
+    assert "stream 1 audio aac: how to decode it cannot be read" in error.what and "--drop 1" in error.todo
+    media.check_container(source, media.probe(source), container, drop=[1])
+
+
 @pytest.mark.parametrize("codec", ["pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le", "pcm_f64be"])
 def test_sound_that_many_players_would_play_as_noise_does_not_go_into_mp4(codec: str, tmp_path: Path) -> None:
     source = make.video(tmp_path / "a.mov", frames=10, audio=[Audio(codec)])

@@ -77,8 +77,19 @@ def _adts_filter(stream: Any) -> BitStreamFilterContext | None:
     return None
 
 
+def lacks_header(stream: Any, first: Packet[Any]) -> bool:
+    """Whether neither a stream of AAC nor its first packet says how it is to be decoded."""
+    return _adts_filter(stream) is not None and not _has_adts(first)
+
+
+def _has_adts(packet: Packet[Any]) -> bool:
+    """ISO/IEC 13818-7: a header begins with twelve bits that are set. Muxers look at these, too."""
+    start = bytes(packet)[:2]
+    return len(start) == 2 and start[0] == 0xFF and start[1] >= 0xF0
+
+
 def _plain(packet: Packet[Any], strip: BitStreamFilterContext | None) -> Iterator[Packet[Any]]:
-    if strip is None:
+    if strip is None or not _has_adts(packet):
         yield packet
         return
     copy = Packet(bytes(packet))  # a filter takes the packet away
