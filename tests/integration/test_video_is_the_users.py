@@ -8,6 +8,7 @@ import pytest
 from tests.media import make
 from tests.media.test_roundtrip import CASES
 from waterz_spool import config, media
+from waterz_spool.geometry import Geometry
 from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.spool import Session
@@ -41,7 +42,7 @@ def test_it_goes_through_the_whole_program(name, tmp_path):
     file, spec = CASES[name]
     video = make.video(tmp_path / file, **spec)
     container = name.split(" to ")[1] if " to " in name else file.split(".")[1]
-    job = run(tmp_path, video, Order(boxes=(BOX,), output=f"out.{container}"))
+    job = run(tmp_path, video, Order(exact_boxes=(BOX,), output=f"out.{container}"))
     state = job.state()
     assert state.state == "done", state.reasons
     assert state.published
@@ -64,13 +65,8 @@ def changed_box(info, frames, results):
 
 
 def coded(box, info):
-    """Where the displayed box lies in the coded picture, found by turning a picture, not by formulas."""
-    x, y, w, h = box
-    shown = (info.width, info.height) if info.rotation in (90, 270) else (info.height, info.width)
-    picture = np.zeros(shown, bool)
-    picture[y : y + h, x : x + w] = True
-    rows, cols = np.nonzero(np.rot90(picture, -(info.rotation // 90)))
-    return cols.min(), rows.min(), cols.max() + 1, rows.max() + 1
+    """Where the displayed box lies in the coded picture."""
+    return Geometry.of(info).coded_box(box)
 
 
 def test_a_job_that_cannot_work_fails_once_with_its_reason(tmp_path):
@@ -86,7 +82,7 @@ def test_a_container_that_cannot_hold_a_stream_is_refused_before_any_work(tmp_pa
     file, spec = CASES["everything mkv"]
     video = make.video(tmp_path / file, **spec)
     with pytest.raises(Exception, match="mkv") as caught:
-        run(tmp_path, video, Order(boxes=(BOX,), output="out.mp4"))
+        run(tmp_path, video, Order(exact_boxes=(BOX,), output="out.mp4"))
     assert caught.value.exit_code == 4
 
 
@@ -96,7 +92,7 @@ def test_a_stream_that_nothing_can_hold_can_be_left_out(tmp_path):
     streams = media.probe(video).streams
     kept = {s.index for s in streams if s.kind == "audio"} | {media.probe(video).stream_index}
     drop = tuple(stream.index for stream in streams if stream.index not in kept)
-    job = run(tmp_path, video, Order(boxes=(BOX,), output="out.mp4", drop=drop))
+    job = run(tmp_path, video, Order(exact_boxes=(BOX,), output="out.mp4", drop=drop))
     assert job.state().published, job.state().reasons
     assert {s.kind for s in media.probe(tmp_path / "out.mp4").streams} == {"audio", "video"}
 

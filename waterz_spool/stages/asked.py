@@ -118,7 +118,11 @@ def _check_mask(mask: Path, request: JobRequest, video: Path, info: VideoInfo) -
             coded_mask(read_picture(path, may_be_empty=True), info, path)
         count = len(pictures)
     else:
-        masks = media.probe(mask)
+        try:
+            masks = media.probe(mask)
+        except InputError as error:
+            todo = "give a PNG, a folder of pictures or a mask video"
+            raise InputError(f"the mask cannot be used: {error.what}", where=str(mask), todo=todo) from error
         check_mask_size((masks.width, masks.height), info, mask)
         count = len(media.frame_times(mask, masks))
     frames = len(media.frame_times(video, info))
