@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import av
@@ -444,6 +446,20 @@ def test_sound_whose_decoder_configuration_is_lost_is_told_before_any_work(
     source.write_bytes(data)
     error = refusal(source, container)
     assert "stream 1 audio aac: how to decode it cannot be read" in error.what and "--drop 1" in error.todo
+    media.check_container(source, media.probe(source), container, drop=[1])
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_sound_that_was_damaged_on_its_way_is_told_before_any_work(container: str, tmp_path: Path) -> None:
+    source = make.video(tmp_path / "a.ts", frames=150, audio=[Audio(seconds=6)])
+    data, noise = bytearray(source.read_bytes()), Random(3)
+    sound = [at for at in range(0, len(data), 188) if int.from_bytes(data[at + 1 : at + 3], "big") & 0x1FFF == 0x101]
+    middle = len(sound) // 2
+    for at in sound[middle : middle + 6]:
+        data[at + 20 : at + 188] = noise.randbytes(168)
+    source.write_bytes(data)
+    error = refusal(source, container)
+    assert re.search(r"stream 1 audio aac: its packet at [2-6]\.\d+ s is damaged", error.what), error.what
     media.check_container(source, media.probe(source), container, drop=[1])
 
 

@@ -33,7 +33,7 @@ from waterz_spool.media.rising import TimesError
 from waterz_spool.media.settings import encode_settings
 from waterz_spool.media.source import codec_name, open_source, repair_command
 from waterz_spool.media.timing import Timing, shared_tick
-from waterz_spool.media.tracks import difference, lacks_header, pairs, tracks
+from waterz_spool.media.tracks import difference, pairs, tracks
 from waterz_spool.records import EncodeSettings, VideoInfo
 
 _PROPOSED = ("mkv", "mp4", "mov")
@@ -165,8 +165,8 @@ class _Trials:
             return ""
         if not ends.count and stream.type in ("audio", "video"):
             return f"{name}: nothing of it can be read, its header is damaged"
-        if ends.count and lacks_header(stream, ends.picks()[0].packet):
-            return f"{name}: how to decode it cannot be read, its header is damaged"
+        if fault := ends.headers.fault:
+            return f"{name}: {fault}"
         allowed = max(_PRIMING_S, _PRIMING_PACKETS * ends.longest_s) if stream.type == "audio" else 0
         if not is_mov(settings.container) and ends.hidden_s > allowed:
             return f"{name}: {float(ends.hidden_s):.3f} s of it are cut away by an edit list, and would come back"

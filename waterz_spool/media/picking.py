@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from waterz_spool.media.copies import copied_packets
+from waterz_spool.media.tracks import Headers
 
 _END_S = Fraction(2)  # of the beginning and of the end of every stream
 _END_BYTES = 32 << 20  # at most, for streams of a high rate
@@ -57,11 +58,13 @@ class Ends:
     Attributes:
         stream: The source's.
         count: Packets of the stream.
+        headers: What they say of themselves.
     """
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.count = 0
+        self.headers = Headers(stream)
         self._hidden = self._longest = 0
         self._first: list[Pick] = []
         self._last: deque[Pick] = deque()
@@ -87,6 +90,7 @@ class Ends:
         duration = packet.duration or 0
         pick = Pick(number, self.count, self.stream, packet, packet.pts, packet.dts, duration)
         self.count += 1
+        self.headers.add(packet)
         if packet.is_discard:
             self._hidden += duration
             self._longest = max(self._longest, duration)

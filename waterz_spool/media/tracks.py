@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import av
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 
@@ -77,9 +78,33 @@ def _adts_filter(stream: Any) -> BitStreamFilterContext | None:
     return None
 
 
-def lacks_header(stream: Any, first: Packet[Any]) -> bool:
-    """Whether neither a stream of AAC nor its first packet says how it is to be decoded."""
-    return _adts_filter(stream) is not None and not _has_adts(first)
+class Headers:
+    """Looks through AAC without a header of its own, as MPEG-TS has it: every packet must say how to decode it.
+
+    Attributes:
+        fault: What is wrong with the first bad packet, in words; empty when all are right.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._strip = stream, _adts_filter(stream)
+        self._right = 0
+        self.fault = ""
+
+    def add(self, packet: Packet[Any]) -> None:
+        """Look at the next packet of the stream."""
+        if self._strip is None or self.fault:
+            return
+        try:
+            self._strip.filter(Packet(bytes(packet)))
+            self._right += 1
+        except av.FFmpegError:
+            self.fault = self._words(packet)
+
+    def _words(self, packet: Packet[Any]) -> str:
+        if not self._right:
+            return "how to decode it cannot be read, its header is damaged"
+        place = "" if packet.pts is None else f" at {float(packet.pts * self._stream.time_base):.3f} s"
+        return f"its packet{place} is damaged"
 
 
 def _has_adts(packet: Packet[Any]) -> bool:
