@@ -8,6 +8,8 @@ import pytest
 
 from tests.detect.test_static import SIZE, overlap, scene
 from waterz_spool.detect import patches
+from waterz_spool.detect.confirm import Confirm
+from waterz_spool.detect.follow import Stand
 from waterz_spool.detect.static import StaticDetector
 from waterz_spool.detect.templates import Template, slopes_at, template_of
 
@@ -160,3 +162,17 @@ def test_a_shape_that_fits_twice_is_nowhere():
     assert isinstance(template, Template) and template.find(frames[0]) is None
     single = template.find(burnt(scene(1), [mark(PLACES[1])])[0])
     assert single is not None and single[0] == (190, 100)
+
+
+def test_a_shape_learned_with_too_much_around_it_is_cut_to_its_own():
+    frames, _ = jumping(scene(80, pan=2.5, noise=1.0))
+    corners = [(x - 40, y - 24) for x, y in PLACES[:4]]
+    alpha = mark((40, 24))[:32, :220]
+    across, down = cv2.Sobel(alpha, cv2.CV_32F, 1, 0), cv2.Sobel(alpha, cv2.CV_32F, 0, 1)
+    wide = template_of(np.dstack([across, down]) * 30, np.hypot(across, down) > 0.05)
+    look = Confirm(wide, [Stand(t * EVERY, (t + 1) * EVERY, corner, 1.0) for t, corner in enumerate(corners)])
+    for index, frame in enumerate(frames):
+        look.add(index, frame)
+    better, _, _ = look.finish()
+    columns = np.flatnonzero(mark((40, 24)).any(axis=0))
+    assert abs(better.size[0] - (columns[-1] + 1 - columns[0])) <= 6

@@ -205,8 +205,10 @@ class Confirm:
     def _better(self, mean: Image, edges: Edges) -> Template:
         (x, y), (width, height) = self.pad, self._template.size
         part = slice(y, y + height), slice(x, x + width)
-        if edges[part].sum() < 0.5 * self._template.edges.sum():
+        if not edges[part].any() or edges[part].sum() < 0.5 * self._template.edges.sum():
             return self._template
+        rows, columns = (np.flatnonzero(edges[part].any(axis=axis)) for axis in (1, 0))
+        part = slice(y + rows[0], y + rows[-1] + 1), slice(x + columns[0], x + columns[-1] + 1)
         return template_of(mean[:, part[0], part[1]].transpose(1, 2, 0), edges[part])
 
     def _proof(self, seen: Sequence[_Place], differences: Image, mean: Image, mask: Mask) -> Proof:
