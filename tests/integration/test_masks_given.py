@@ -123,8 +123,29 @@ def test_masks_that_do_not_fit_are_refused_before_any_work(tmp_path, video, cli,
     assert not list((tmp_path / "s" / "jobs").iterdir())
 
 
+@pytest.mark.parametrize("form", ["folder", "folder of zeros and ones", "video"])
+def test_noise_in_an_empty_mask_is_not_a_mask(tmp_path, video, cli, form):
+    one = form == "folder of zeros and ones"
+    masked, empty = shown_mask() // (255 if one else 1), np.zeros((HEIGHT, WIDTH), np.uint8)
+    empty[90:100, 10:40] = 0 if one else 1
+    frames = [masked] * 24 + [empty] * (FRAMES - 24)
+    if form == "video":
+        with av.open(str(tmp_path / "masks"), "w", format="matroska") as container:
+            stream = container.add_stream("ffv1", rate=24)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "bgr0"
+            for mask in frames:
+                frame = av.VideoFrame.from_ndarray(np.repeat(mask[..., None], 3, axis=2), format="bgr24")
+                container.mux(stream.encode(frame.reformat(format="bgr0")))
+            container.mux(stream.encode(None))
+    else:
+        (tmp_path / "masks").mkdir()
+        for index, mask in enumerate(frames):
+            cv2.imwrite(str(tmp_path / "masks" / f"{index:03}.png"), mask)
+    plan = planned(tmp_path, video, cli, "--mask", "masks")
+    assert [(track.start, track.stop, track.box) for track in plan.tracks] == [(0, 24, (X, Y, X + W, Y + H))]
+
+
 TURNS = {"hflip": (-65536, 0, 0, 65536), "transverse": (0, -65536, -65536, 0), "clockwise": (0, 65536, -65536, 0)}
-SEEN = [("hflip", None), ("transverse", None), ("clockwise", (4, 3)), (None, (16, 11))]
 
 
 @pytest.mark.parametrize("given", ["box", "mask"])

@@ -57,7 +57,7 @@ def seen(info):
     turn = np.array(four).reshape(2, 2) / ONE
     aspect = Fraction(*(info.sample_aspect or (1, 1)))
     stretch = np.array([max(1, aspect), max(1, 1 / aspect)], float)
-    corners = np.array([(0, 0), (WIDTH, HEIGHT)]) * stretch @ turn
+    corners = np.array([(0, 0), (info.width, info.height)]) * stretch @ turn
     low, size = corners.min(axis=0), np.abs(corners[1] - corners[0])
     width, height = (int(side + 0.5) for side in size)
     grid = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)

@@ -27,7 +27,7 @@ from waterz_spool.spool import Budget, Job, Spool
 from waterz_spool.stages.asked import check_request, output_extension
 from waterz_spool.stages.detectors import pinned_weights
 from waterz_spool.stages.finalize import publish
-from waterz_spool.stages.overlays import PICTURES, read_picture
+from waterz_spool.stages.overlays import PICTURES, only_ones, read_picture
 from waterz_spool.stages.request import JobRequest, decode_request, encode_request, fingerprint, output_path
 
 log = logging.getLogger(__name__)
@@ -294,9 +294,10 @@ def _by_number(path: Path) -> list[tuple[int, str]]:
 
 def _write_masks(pictures: Sequence[Path], out: Path) -> None:
     height, width = read_picture(pictures[0], may_be_empty=True).shape
+    ones = only_ones(pictures)
     with media.MaskWriter(out, crops=[(width, height)]) as writer:
         for path in pictures:
-            mask = read_picture(path, may_be_empty=True)
+            mask = read_picture(path, may_be_empty=True, ones=ones)
             if mask.shape != (height, width):
                 raise InputError("mask pictures differ in size", where=str(path), todo="give pictures of one size")
             writer.write_mask(0, mask)

@@ -163,7 +163,7 @@ class VideoOverlay:
             count += 1
             if count > frame_count:
                 break
-            mask = coded_mask(_mask_of(_pixels(frame, info)), self._info, self._path)
+            mask = coded_mask(_mask_of(_pixels(frame, info), ones=False), self._info, self._path)
             if frame.index < self._start or (self._stop is not None and frame.index >= self._stop):
                 mask = np.zeros_like(mask)
             previous = previous if previous is not None and np.array_equal(mask, previous) else mask
@@ -219,12 +219,33 @@ def picture_overlay(path: Path, info: VideoInfo, *, start: int = 0, stop: int | 
     return StaticOverlay(coded_mask(read_picture(path), info, path), source="mask", start=start, stop=stop)
 
 
-def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
+def read_picture(path: Path, *, may_be_empty: bool = False, ones: bool = True) -> Mask:
     """A mask picture as uint8 [H, W], 0 or 255: its alpha where it has any transparency, else its bright pixels.
+
+    Args:
+        path: The file.
+        may_be_empty: Whether it may mask nothing.
+        ones: Whether 1 is hidden in a picture that holds nothing brighter. Among brighter pictures that is noise.
 
     Raises:
         InputError: Unreadable, or it masks nothing.
     """
+    mask = _mask_of(_picture(path), ones=ones)
+    if not may_be_empty and not mask.any():
+        raise InputError("the mask picture masks nothing", where=str(path), todo="paint the overlay white on black")
+    return mask
+
+
+def only_ones(paths: Sequence[Path]) -> bool:
+    """Whether none of these mask pictures holds anything brighter than 1.
+
+    Raises:
+        InputError: One is unreadable.
+    """
+    return all(_picture(path).max(initial=0) <= 1 for path in paths)
+
+
+def _picture(path: Path) -> NDArray[Any]:
     if path.is_file():
         check_picture(path)
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
@@ -232,15 +253,12 @@ def read_picture(path: Path, *, may_be_empty: bool = False) -> Mask:
         raise InputError(
             "the mask picture cannot be read", where=str(path), todo="give a PNG, white where the overlay is"
         )
-    mask = _mask_of(picture)
-    if not may_be_empty and not mask.any():
-        raise InputError("the mask picture masks nothing", where=str(path), todo="paint the overlay white on black")
-    return mask
+    return np.asarray(picture)
 
 
-def _mask_of(picture: NDArray[Any]) -> Mask:
+def _mask_of(picture: NDArray[Any], *, ones: bool) -> Mask:
     """What a picture [H, W] or [H, W, C] masks: its alpha where it has any transparency, else its bright pixels."""
-    integer = np.issubdtype(picture.dtype, np.integer) and picture.max(initial=0) > 1  # 0 and 1 is a mask, too
+    integer = np.issubdtype(picture.dtype, np.integer) and not (ones and picture.max(initial=0) <= 1)
     half = np.iinfo(picture.dtype).max / 2 if integer else 0.5
     if picture.ndim == 3 and picture.shape[2] == 4:
         alpha, colours = picture[..., 3], picture[..., :3]
@@ -252,7 +270,7 @@ def _pixels(frame: media.Frame, info: VideoInfo) -> NDArray[Any]:
     """A frame of a mask video as a picture file would hold it: gray at its own depth, else 8-bit RGB or RGBA."""
     form = media.work_format(info.pix_fmt)
     if form.family == "gray" and not form.alpha:
-        return np.asarray(media.planes(frame)[0] >= 1 << (form.bits - 1), np.uint8)
+        return binary(media.planes(frame)[0] >= 1 << (form.bits - 1))
     return np.asarray(frame.picture.to_ndarray(format="rgba" if form.alpha else "rgb24"))
 
 
