@@ -138,7 +138,7 @@ def raise_if_failed(job: Job, state: JobState) -> None:
     kind = _BY_CODE.get(reason.rc if reason else 1, JobFailedError)
     lines = (reason.why if reason else "no reason recorded").splitlines()
     where = next((line.removeprefix("  where: ") for line in lines if line.startswith("  where: ")), "")
-    todo = next((line.removeprefix("  to do: ") for line in lines if line.startswith("  to do: ")), "")
+    todo = "\n".join(lines).partition("\n  to do: ")[2]  # the last part, and it may have lines of its own
     task = "" if reason is None or reason.task in ("prep", "final") else f" (segment {reason.task})"
     raise kind(lines[0] + task, where=where or f"job {job.id}", todo=todo or f"waterz-spool logs {job.id}")
 
