@@ -243,7 +243,7 @@ def lab(cluster, reference, tmp_path, request):
 
 
 def pytest_collection_modifyitems(items):
-    """A printed script's job did not end in time in the last run of this folder; until that is understood, it is told."""
+    """A job of a printed script did not end in time in the last run; until that is understood, failures are told."""
     for item in items:
         if "tests/infra/slurm" in item.path.as_posix():
             item.add_marker(pytest.mark.xfail(reason="jobs of printed scripts may not end in time", strict=False))
