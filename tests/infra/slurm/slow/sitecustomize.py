@@ -14,8 +14,8 @@ if _FRAME_S and "waterz_spool" in sys.orig_argv:
 
     _progress = Claim.progress
 
-    def _slow_progress(claim, fraction):
+    def _slow_progress(claim, *told):
         time.sleep(_FRAME_S if isinstance(claim.task, int) else 0)
-        _progress(claim, fraction)
+        _progress(claim, *told)
 
     Claim.progress = _slow_progress
