@@ -23,8 +23,8 @@ import numpy as np
 from waterz_spool import media
 from waterz_spool.detect import patches
 from waterz_spool.detect.refine import VideoCrops, refine
-from waterz_spool.stages.overlays import coded_box
-from waterz_spool.stages.request import parse_box
+from waterz_spool.stages.contract.request import parse_box
+from waterz_spool.stages.prepare.overlays import coded_box
 
 DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 

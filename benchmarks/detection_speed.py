@@ -51,7 +51,7 @@ def make_clip(path: Path, frames: int) -> None:
 
 
 def untrained(path: Path) -> None:
-    from waterz_spool.detect.offline import ultralytics
+    from waterz_spool.detect.model.offline import ultralytics
 
     ultralytics().YOLO("yolo11n.yaml").save(str(path))
 
@@ -74,7 +74,7 @@ def ours(clip: Path, weights: Path, imgsz: int, *, detector: str = "auto") -> in
 
 def theirs(clip: Path, weights: Path, imgsz: int) -> int:
     """The usual way: ultralytics reads the file and predicts frame by frame."""
-    from waterz_spool.detect.offline import ultralytics
+    from waterz_spool.detect.model.offline import ultralytics
 
     model = ultralytics().YOLO(str(weights))
     return sum(1 for _ in model.predict(str(clip), imgsz=imgsz, device="cpu", stream=True, verbose=False, save=False))

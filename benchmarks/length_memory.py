@@ -45,8 +45,8 @@ def work(clip: Path, tasks: set[str]) -> tuple[int, float]:
     from waterz_spool.launch.spools import open_or_create
     from waterz_spool.launch.submit import Order, submit
     from waterz_spool.spool import Session
-    from waterz_spool.stages.payloads import plan_of
-    from waterz_spool.stages.worker import Limits, StopFlag, Worker
+    from waterz_spool.stages.contract.payloads import plan_of
+    from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 
     with tempfile.TemporaryDirectory(prefix="waterz-bench-") as folder:
         settings = {"restore": {"engine": "membrane"}, "encode": {"preset": "ultrafast"}}

@@ -132,7 +132,7 @@ DETECTORS = Registry(
     "waterz_spool.detect.base:Detector",
     {
         "text": "waterz_spool.detect.text:TextDetector",
-        "yolo": "waterz_spool.detect.yolo:YoloDetector",
-        "static": "waterz_spool.detect.static:StaticDetector",
+        "yolo": "waterz_spool.detect.model.yolo:YoloDetector",
+        "static": "waterz_spool.detect.static.detector:StaticDetector",
     },
 )

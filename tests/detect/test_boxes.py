@@ -11,10 +11,10 @@ from tests.detect.test_refine import HEIGHT, WIDTH, around, burnt, caption, scen
 from tests.integration.conftest import write_video
 from waterz_spool import config, media
 from waterz_spool.errors import UsageError
-from waterz_spool.stages.asked import check_request
-from waterz_spool.stages.overlays import FoundOverlay
-from waterz_spool.stages.prepare import make_plan
-from waterz_spool.stages.request import JobRequest, decode_request, encode_request
+from waterz_spool.stages.contract.request import JobRequest, decode_request, encode_request
+from waterz_spool.stages.prepare.asked import check_request
+from waterz_spool.stages.prepare.overlays import FoundOverlay
+from waterz_spool.stages.prepare.prepare import make_plan
 
 
 @pytest.fixture(scope="module")

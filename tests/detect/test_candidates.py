@@ -16,10 +16,10 @@ from waterz_spool.config import Config
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Findings, Rejected
 from waterz_spool.errors import NoOverlayError
-from waterz_spool.stages.candidates import MIN_CONFIDENCE, candidates_of
-from waterz_spool.stages.detectors import find
-from waterz_spool.stages.request import JobRequest, parse_box, parse_time
-from waterz_spool.stages.sheet import Looked, write_sheet
+from waterz_spool.stages.contract.request import JobRequest, parse_box, parse_time
+from waterz_spool.stages.prepare.candidates import MIN_CONFIDENCE, candidates_of
+from waterz_spool.stages.prepare.detectors import find
+from waterz_spool.stages.prepare.sheet import Looked, write_sheet
 
 
 @pytest.fixture

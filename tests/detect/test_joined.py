@@ -14,9 +14,9 @@ from waterz_spool import media
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Detection, Findings, Rejected
 from waterz_spool.detect.joined import JoinedDetector, without
-from waterz_spool.detect.static import StaticDetector
-from waterz_spool.detect.tracks import LinkRules
-from waterz_spool.detect.yolo import YoloDetector, YoloOptions
+from waterz_spool.detect.model.tracks import LinkRules
+from waterz_spool.detect.model.yolo import YoloDetector, YoloOptions
+from waterz_spool.detect.static.detector import StaticDetector
 
 SIZE = (100, 60)
 

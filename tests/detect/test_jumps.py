@@ -8,10 +8,10 @@ import pytest
 
 from tests.detect.test_static import SIZE, overlap, scene
 from waterz_spool.detect import patches
-from waterz_spool.detect.confirm import Confirm
-from waterz_spool.detect.follow import Stand
-from waterz_spool.detect.static import StaticDetector
-from waterz_spool.detect.templates import Template, slopes_at, template_of
+from waterz_spool.detect.static.confirm import Confirm
+from waterz_spool.detect.static.detector import StaticDetector
+from waterz_spool.detect.static.follow import Stand
+from waterz_spool.detect.static.templates import Template, slopes_at, template_of
 
 PLACES = [(20, 30), (190, 120), (180, 40), (40, 140), (110, 90)]  # lower left corners
 EVERY = 20

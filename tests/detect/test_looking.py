@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waterz_spool.detect.base import Detection
-from waterz_spool.detect.looking import Looker
-from waterz_spool.detect.tracks import LinkRules, same_places
+from waterz_spool.detect.model.looking import Looker
+from waterz_spool.detect.model.tracks import LinkRules, same_places
 
 RULES = LinkRules()
 

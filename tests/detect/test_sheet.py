@@ -9,7 +9,7 @@ import pytest
 from tests.integration.conftest import write_video
 from waterz_spool import media
 from waterz_spool.detect.base import Findings, Rejected
-from waterz_spool.stages.sheet import Looked, write_sheet
+from waterz_spool.stages.prepare.sheet import Looked, write_sheet
 
 
 @pytest.mark.parametrize(("rotation", "place"), [(0, "10,5,40,15"), (90, "5,50,15,40"), (180, "50,40,40,15")])

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from waterz_spool.detect.static import FRAMES, Sampler, detect
-from waterz_spool.detect.windows import Shares, Windows, eight_bits, small
+from waterz_spool.detect.static.detector import FRAMES, Sampler, detect
+from waterz_spool.detect.static.windows import Shares, Windows, eight_bits, small
 
 SIZE = (320, 180)  # width, height
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from waterz_spool.detect.base import Detection
 from waterz_spool.detect.masks import area, overlap_px
-from waterz_spool.detect.tracks import LinkRules, link
+from waterz_spool.detect.model.tracks import LinkRules, link
 
 SIZE = (640, 360)
 RULES = LinkRules()

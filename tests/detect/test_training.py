@@ -13,8 +13,8 @@ import pytest
 
 from tests.detect.test_static import scene
 from tests.integration.conftest import write_video
-from waterz_spool.detect.compose import Overlay, compose, read_overlay
-from waterz_spool.detect.training import write_set
+from waterz_spool.detect.training.compose import Overlay, compose, read_overlay
+from waterz_spool.detect.training.fit import write_set
 from waterz_spool.errors import InputError
 from waterz_spool.launch.training import copy_set
 

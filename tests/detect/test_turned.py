@@ -15,7 +15,7 @@ from waterz_spool import config, media
 from waterz_spool.launch.detecting import detect_video
 from waterz_spool.launch.tracksfile import check_tracks, combined
 from waterz_spool.report.contact import THUMB_PX
-from waterz_spool.stages.overlays import VideoOverlay
+from waterz_spool.stages.prepare.overlays import VideoOverlay
 
 ASPECTS = {"hflip": (4, 3), "half turn": (8, 9), "transpose": (4, 3), "clockwise": (16, 11), "transverse": (8, 9)}
 GREEN, PLATE = (60, 220, 60), (130, 50, 20)  # of the first track's frame, and of the logo: BGR

@@ -17,14 +17,14 @@ from tests.detect.test_static import scene
 from tests.integration.conftest import write_video
 from waterz_spool import config, media, restore
 from waterz_spool.detect.base import Detection
-from waterz_spool.detect.tracks import LinkRules
-from waterz_spool.detect.weights import private_copy, weights_sha256
-from waterz_spool.detect.yolo import YoloDetector, YoloOptions
+from waterz_spool.detect.model.tracks import LinkRules
+from waterz_spool.detect.model.weights import private_copy, weights_sha256
+from waterz_spool.detect.model.yolo import YoloDetector, YoloOptions
 from waterz_spool.errors import SetupError
 from waterz_spool.plan import plan_segments
-from waterz_spool.stages.overlays import FoundOverlay, hidden_by
-from waterz_spool.stages.prepare import rules_of
-from waterz_spool.stages.survey import survey
+from waterz_spool.stages.prepare.overlays import FoundOverlay, hidden_by
+from waterz_spool.stages.prepare.prepare import rules_of
+from waterz_spool.stages.prepare.survey import survey
 
 PLATE = (200, 30, 260, 60)
 
@@ -214,7 +214,7 @@ def untrained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     code = """
         import sys
-        from waterz_spool.detect.offline import ultralytics
+        from waterz_spool.detect.model.offline import ultralytics
         ultralytics().YOLO("yolo11n.yaml").save(sys.argv[1])
     """
     done = python(code, folder / "random.pt")
@@ -235,8 +235,8 @@ def test_no_connection_is_attempted_and_nothing_is_left_behind(untrained, tmp_pa
         socket.getaddrinfo = socket.gethostbyname = socket.create_connection = refuse
         import numpy as np
         import torch
-        from waterz_spool.detect.yolo import YoloModel, YoloOptions
-        from waterz_spool.detect.weights import weights_sha256
+        from waterz_spool.detect.model.yolo import YoloModel, YoloOptions
+        from waterz_spool.detect.model.weights import weights_sha256
         torch.set_num_threads(2)
         path = pathlib.Path(sys.argv[1])
         model = YoloModel(path, YoloOptions(imgsz=64, device="cpu"), sha256=weights_sha256(path))
@@ -280,7 +280,7 @@ def test_unfit_weights_and_devices_are_setup_errors(untrained, tmp_path, options
     code = f"""
         import pathlib, sys
         sys.modules["openvino"] = None
-        from waterz_spool.detect.yolo import YoloModel, YoloOptions
+        from waterz_spool.detect.model.yolo import YoloModel, YoloOptions
         from waterz_spool.errors import SetupError
         try:
             YoloModel(pathlib.Path(sys.argv[1]), YoloOptions({options}))
@@ -299,7 +299,7 @@ def test_a_missing_package_names_the_command_that_installs_it(tmp_path):
                 if name == "ultralytics":
                     raise ModuleNotFoundError("No module named 'ultralytics'", name="ultralytics")
         sys.meta_path.insert(0, Missing())
-        from waterz_spool.detect.offline import ultralytics
+        from waterz_spool.detect.model.offline import ultralytics
         from waterz_spool.errors import SetupError
         try:
             ultralytics()

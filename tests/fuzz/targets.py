@@ -26,8 +26,8 @@ from waterz_spool.records import (
 from waterz_spool.spool.log import formats as f
 from waterz_spool.spool.log.layout import parse_host_record
 from waterz_spool.spool.log.states import allow, parse_control, parse_log, task_kind
-from waterz_spool.stages.payloads import plan_of, segment_job_of
-from waterz_spool.stages.request import JobRequest, decode_request, encode_request
+from waterz_spool.stages.contract.payloads import plan_of, segment_job_of
+from waterz_spool.stages.contract.request import JobRequest, decode_request, encode_request
 
 WHERE = Path("fuzz")
 WID = "0123456789abcdef01234567"

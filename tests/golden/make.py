@@ -20,7 +20,7 @@ import numpy as np
 
 from waterz_spool.__main__ import main
 from waterz_spool.spool import Session, Spool
-from waterz_spool.stages.worker import Limits, StopFlag, Worker
+from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 
 HOST = "golden"
 SUBMIT = (*("--box", "16,8,8,8"), *("--engine", "membrane"), *("--segment-s", "0.8"), "--lossless")

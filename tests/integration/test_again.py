@@ -21,7 +21,7 @@ from waterz_spool.launch.inbox import Watcher, _notified
 from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.spool import Spool
-from waterz_spool.stages.worker import StopFlag
+from waterz_spool.stages.loop.worker import StopFlag
 
 
 @pytest.fixture

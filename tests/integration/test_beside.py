@@ -14,7 +14,7 @@ from waterz_spool.errors import InputError
 from waterz_spool.restore.base import no_check
 from waterz_spool.restore.membrane import MembraneRestorer
 from waterz_spool.spool import Session, Spool
-from waterz_spool.stages.worker import Limits, StopFlag, Worker
+from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 
 OPTIONS = {
     "plan": {"segment_s": 1, "min_segment_frames": 8, "context_frames": 2},

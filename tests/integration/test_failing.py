@@ -21,9 +21,9 @@ from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.restore.membrane import MembraneRestorer
 from waterz_spool.spool import Session
-from waterz_spool.stages.failing import Failing, is_memory
-from waterz_spool.stages.tasklog import task_log
-from waterz_spool.stages.worker import Limits, StopFlag, Worker
+from waterz_spool.stages.loop.failing import Failing, is_memory
+from waterz_spool.stages.loop.tasklog import task_log
+from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 
 OPTIONS = {"restore": {"engine": "membrane"}, "plan": {"segment_s": 0.4, "min_segment_frames": 4}}
 

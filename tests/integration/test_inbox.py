@@ -10,8 +10,8 @@ from tests.media import make
 from waterz_spool import config
 from waterz_spool.launch.inbox import Watcher
 from waterz_spool.spool import Session, Spool
-from waterz_spool.stages.request import decode_request
-from waterz_spool.stages.worker import Limits, StopFlag, Worker
+from waterz_spool.stages.contract.request import decode_request
+from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.restore.membrane import MembraneRestorer
 from waterz_spool.spool import Session
-from waterz_spool.stages.payloads import plan_of
-from waterz_spool.stages.prepare import prepare, rules_of
-from waterz_spool.stages.survey import Survey
+from waterz_spool.stages.contract.payloads import plan_of
+from waterz_spool.stages.prepare.prepare import prepare, rules_of
+from waterz_spool.stages.prepare.survey import Survey
 
 BOX = (20, 10, 20, 10)
 

@@ -15,7 +15,7 @@ from tests.media import make
 from waterz_spool import media
 from waterz_spool.geometry import Geometry
 from waterz_spool.spool import Spool
-from waterz_spool.stages.payloads import plan_of
+from waterz_spool.stages.contract.payloads import plan_of
 
 FAST = ("--preset", "ultrafast", "--segment-s", "2")
 X, Y, W, H = BOX

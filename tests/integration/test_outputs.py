@@ -11,7 +11,7 @@ from waterz_spool import config, media
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
-from waterz_spool.stages.request import decode_request
+from waterz_spool.stages.contract.request import decode_request
 
 KINDS = {
     "show.ts": ({"audio": [make.Audio()]}, "mkv"),

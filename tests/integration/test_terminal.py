@@ -15,7 +15,7 @@ from waterz_spool.errors import InputError
 from waterz_spool.report.logs import merged
 from waterz_spool.spool import EndRecord, Spool
 from waterz_spool.spool.log.formats import Token, encode
-from waterz_spool.stages.tasklog import LogFile, LogFormatter
+from waterz_spool.stages.loop.tasklog import LogFile, LogFormatter
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jx\x9b31my\r\u202egpj"
 WID = "0" * 24

@@ -13,9 +13,9 @@ from tests.integration.conftest import BOX, HEIGHT, WIDTH, as_json, box_option, 
 from waterz_spool import media
 from waterz_spool.records import SegmentJob
 from waterz_spool.spool import Spool
-from waterz_spool.stages.overlays import boxes_overlay
-from waterz_spool.stages.payloads import plan_of
+from waterz_spool.stages.contract.payloads import plan_of
 from waterz_spool.stages.plates import PlateMaker, write_plates
+from waterz_spool.stages.prepare.overlays import boxes_overlay
 
 FAST = ("--segment-s", "1", "--preset", "ultrafast")
 

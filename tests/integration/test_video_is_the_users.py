@@ -12,7 +12,7 @@ from waterz_spool.geometry import Geometry
 from waterz_spool.launch.spools import open_or_create
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.spool import Session
-from waterz_spool.stages.worker import Limits, StopFlag, Worker
+from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 
 NAMES = [
     "vfr with a gap", "23.976", "rotation 90", "rotation 180 mkv", "10-bit 4:2:2", "hdr10 mp4", "webm",

@@ -20,8 +20,8 @@ from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.records import Plan
-from waterz_spool.stages.prepare import make_plan
-from waterz_spool.stages.request import JobRequest
+from waterz_spool.stages.contract.request import JobRequest
+from waterz_spool.stages.prepare.prepare import make_plan
 
 FAST = {"preset": "ultrafast"}
 

@@ -13,8 +13,8 @@ from tests.media.test_decode import info_with
 from waterz_spool import media
 from waterz_spool.config import Config, EncodeConfig
 from waterz_spool.errors import InputError
-from waterz_spool.stages.asked import dropped_hdr, encode_settings
-from waterz_spool.stages.request import JobRequest
+from waterz_spool.stages.contract.request import JobRequest
+from waterz_spool.stages.prepare.asked import dropped_hdr, encode_settings
 
 DROP = EncodeConfig(drop_dynamic_hdr=True)
 

@@ -23,7 +23,7 @@ from waterz_spool.errors import InputError, VerificationError
 from waterz_spool.media import decoding
 from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.packets import open_segment
-from waterz_spool.stages.overlays import PICTURES, read_picture
+from waterz_spool.stages.prepare.overlays import PICTURES, read_picture
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -14,7 +14,7 @@ from tests.media import make
 from waterz_spool import media
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.geometry import Geometry
-from waterz_spool.stages.overlays import boxes_mask, coded_mask
+from waterz_spool.stages.prepare.overlays import boxes_mask, coded_mask
 
 ONE = 65536
 ORIENTATIONS = {

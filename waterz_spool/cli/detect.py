@@ -41,7 +41,7 @@ def detect_command(
     """
     from waterz_spool.launch.detecting import detect_video
     from waterz_spool.launch.progress import Progress
-    from waterz_spool.stages.request import parse_box
+    from waterz_spool.stages.contract.request import parse_box
 
     progress = Progress(terminal=on_terminal(), as_json=given.pop("as_lines"))
     chosen = {**given, "weights": str(weights) if weights else None, "classes": list(given["classes"]) or None}

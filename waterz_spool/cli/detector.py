@@ -36,7 +36,7 @@ def train_command(settings: Settings, out: Path, pictures: int, **given: Any) ->
 
     Nothing is downloaded. Beside the weights: NAME.json (where they come from) and NAME.html (scores, examples).
     """
-    from waterz_spool.detect.training import TrainOptions
+    from waterz_spool.detect.training.fit import TrainOptions
     from waterz_spool.launch.training import train_detector
 
     overlays, footage = given.pop("overlays"), given.pop("footage")
@@ -56,7 +56,7 @@ def train_command(settings: Settings, out: Path, pictures: int, **given: Any) ->
 @shared_options
 def test_command(settings: Settings, weights: Path, **given: Any) -> None:
     """Score weights on a labelled set, or on overlays composed onto clean footage."""
-    from waterz_spool.detect.training import TrainOptions
+    from waterz_spool.detect.training.fit import TrainOptions
     from waterz_spool.launch.training import score_detector
 
     options = TrainOptions(imgsz=given.pop("imgsz"), device=given.pop("device"), seed=given.pop("seed"))

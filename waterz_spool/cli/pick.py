@@ -25,7 +25,7 @@ def pick_command(
     """
     from waterz_spool.launch.detecting import look_at
     from waterz_spool.launch.progress import Progress
-    from waterz_spool.stages.sheet import write_sheet
+    from waterz_spool.stages.prepare.sheet import write_sheet
 
     config = settings.config({"detect": {"detector": detector, "weights": str(weights) if weights else None}})
     page = page or Path(f"{video.stem}.pick.html")

@@ -133,7 +133,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _order(given: dict[str, Any]) -> Any:
     from waterz_spool.launch.submit import Order
-    from waterz_spool.stages.request import parse_box, parse_time
+    from waterz_spool.stages.contract.request import parse_box, parse_time
 
     return Order(
         boxes=tuple(parse_box(text) for text in given["boxes"]),

@@ -20,7 +20,7 @@ from waterz_spool.errors import UsageError
 
 if TYPE_CHECKING:
     from waterz_spool.spool import Spool
-    from waterz_spool.stages.worker import StopFlag
+    from waterz_spool.stages.loop.worker import StopFlag
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -45,7 +45,7 @@ def worker_command(settings: Settings, **given: Any) -> None:
 
     from waterz_spool.launch.allocation import Allocation
     from waterz_spool.launch.shift import Shift
-    from waterz_spool.stages.worker import Limits
+    from waterz_spool.stages.loop.worker import Limits
 
     allocation = Allocation.of_this_process()
     config = settings.config({"worker": {"idle_timeout_s": given["idle_timeout"], "restore_threads": given["threads"]}})
@@ -108,7 +108,7 @@ def _stages(text: str | None, finalize_by: str) -> set[str]:
 
 
 def _stop_on_signals() -> StopFlag:
-    from waterz_spool.stages.worker import StopFlag
+    from waterz_spool.stages.loop.worker import StopFlag
 
     stop = StopFlag()
     for number in _SIGNALS:
@@ -125,7 +125,7 @@ def exit_code(number: int | None, *, scheduled: bool = False) -> int:
 
 
 def _seconds(text: str | None) -> float | None:
-    from waterz_spool.stages.request import parse_time
+    from waterz_spool.stages.contract.request import parse_time
 
     return parse_time(text) if text else None
 
@@ -138,7 +138,7 @@ def _allotted_threads() -> int:
 
 def _start_logging(*, quiet: bool = False) -> None:
     """Everything goes to the logs of the tasks; the terminal or the scheduler's log gets it unless quiet."""
-    from waterz_spool.stages.tasklog import LogFormatter
+    from waterz_spool.stages.loop.tasklog import LogFormatter
 
     logging.getLogger("waterz_spool").setLevel(logging.INFO)
     handler = logging.StreamHandler(sys.stderr)

@@ -11,7 +11,7 @@ import numpy as np
 from waterz_spool.detect import chosen, patches
 from waterz_spool.detect.base import Detector, Findings, Luma, Reread, Setting
 from waterz_spool.detect.masks import Mask
-from waterz_spool.detect.shapes import disc
+from waterz_spool.detect.static.shapes import disc
 from waterz_spool.records import MaskPatch, VideoInfo
 
 SAME_LENGTH, SAME_BREADTH = 0.75, 0.5

@@ -14,11 +14,11 @@ from waterz_spool.errors import InputError, NoOverlayError
 from waterz_spool.geometry import Geometry
 from waterz_spool.launch.tracksfile import MASKS, SCHEMA, TRACKS, TrackLine, TracksFile, tracks_text
 from waterz_spool.records import DisplayBox, VideoInfo
-from waterz_spool.stages.candidates import Candidate, advice, candidates_of, give_place
-from waterz_spool.stages.detectors import findings_of, pinned_weights
-from waterz_spool.stages.looking import Looking
-from waterz_spool.stages.overlays import FoundOverlay, Overlay, hidden_by
-from waterz_spool.stages.sheet import Looked, shown_tracks, write_sheet, write_whole
+from waterz_spool.stages.prepare.candidates import Candidate, advice, candidates_of, give_place
+from waterz_spool.stages.prepare.detectors import findings_of, pinned_weights
+from waterz_spool.stages.prepare.looking import Looking
+from waterz_spool.stages.prepare.overlays import FoundOverlay, Overlay, hidden_by
+from waterz_spool.stages.prepare.sheet import Looked, shown_tracks, write_sheet, write_whole
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from waterz_spool.launch.follow import raise_if_failed
 from waterz_spool.launch.spools import is_local
 from waterz_spool.launch.submit import Order, submit
 from waterz_spool.spool import Job, JobState, Session, Spool
-from waterz_spool.stages.worker import Limits, StopFlag, Worker
+from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 
 log = logging.getLogger(__name__)
 

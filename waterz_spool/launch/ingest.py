@@ -33,7 +33,7 @@ from waterz_spool.launch.submit import Order, exists_already
 from waterz_spool.launch.web import Answer, BrokenError, RangeError, Url, answer_of, shown
 from waterz_spool.report.progress import Moment
 from waterz_spool.spool import Spool
-from waterz_spool.stages.request import output_path
+from waterz_spool.stages.contract.request import output_path
 
 _BLOCK = 1 << 20
 _LONGEST_WAIT_S = 60.0

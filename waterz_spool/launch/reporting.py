@@ -21,9 +21,9 @@ from waterz_spool.report.picking import jpeg_uri
 from waterz_spool.report.result import Result, lines_of, result_of, size_text
 from waterz_spool.report.status import passed_text
 from waterz_spool.spool import Job, JobState
-from waterz_spool.stages.payloads import plan_of
-from waterz_spool.stages.request import JobRequest, decode_request
-from waterz_spool.stages.sheet import write_whole
+from waterz_spool.stages.contract.payloads import plan_of
+from waterz_spool.stages.contract.request import JobRequest, decode_request
+from waterz_spool.stages.prepare.sheet import write_whole
 
 MOST_PAIRS = 6
 _AROUND = 1.5  # of an overlay's sides: so much of the picture is shown on each side of it

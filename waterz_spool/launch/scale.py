@@ -19,7 +19,7 @@ from waterz_spool.launch import slurm
 from waterz_spool.launch.slurm import Order, Queued
 from waterz_spool.report.pace import pace
 from waterz_spool.spool import JobState, Spool
-from waterz_spool.stages.request import parse_time
+from waterz_spool.stages.contract.request import parse_time
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from waterz_spool.launch.allocation import Allocation
 from waterz_spool.launch.walltime import Paces, Walltime
 from waterz_spool.spool import PREP, Job, Session, Spool, Task, pid_space
 from waterz_spool.stages.finalize import names_code
-from waterz_spool.stages.tasklog import LogFile
-from waterz_spool.stages.worker import Limits, StopFlag, Worker
+from waterz_spool.stages.loop.tasklog import LogFile
+from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 
 log = logging.getLogger(__name__)
 

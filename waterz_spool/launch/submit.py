@@ -24,11 +24,11 @@ from waterz_spool.errors import InputError, UsageError
 from waterz_spool.launch.tracksfile import check_tracks, combined, tracks_files
 from waterz_spool.records import DisplayBox
 from waterz_spool.spool import Budget, Job, Spool
-from waterz_spool.stages.asked import check_request, output_extension
-from waterz_spool.stages.detectors import pinned_weights
+from waterz_spool.stages.contract.request import JobRequest, decode_request, encode_request, fingerprint, output_path
 from waterz_spool.stages.finalize import publish
-from waterz_spool.stages.overlays import PICTURES, only_ones, read_picture
-from waterz_spool.stages.request import JobRequest, decode_request, encode_request, fingerprint, output_path
+from waterz_spool.stages.prepare.asked import check_request, output_extension
+from waterz_spool.stages.prepare.detectors import pinned_weights
+from waterz_spool.stages.prepare.overlays import PICTURES, only_ones, read_picture
 
 log = logging.getLogger(__name__)
 

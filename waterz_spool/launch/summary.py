@@ -8,7 +8,7 @@ import msgspec
 
 from waterz_spool.errors import UsageError
 from waterz_spool.report.result import Result, data_of
-from waterz_spool.stages.sheet import write_whole
+from waterz_spool.stages.prepare.sheet import write_whole
 
 _CAP_BYTES = 1 << 20
 

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool import media
-from waterz_spool.detect.compose import Example, compose, read_overlay
-from waterz_spool.detect.training import (
+from waterz_spool.detect.model.weights import private_copy, weights_sha256
+from waterz_spool.detect.model.yolo import YoloModel, YoloOptions
+from waterz_spool.detect.training.compose import Example, compose, read_overlay
+from waterz_spool.detect.training.fit import (
     Scores,
     TrainOptions,
     check_labels,
@@ -29,8 +31,6 @@ from waterz_spool.detect.training import (
     write_set,
     write_yaml,
 )
-from waterz_spool.detect.weights import private_copy, weights_sha256
-from waterz_spool.detect.yolo import YoloModel, YoloOptions
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.geometry import Geometry
 from waterz_spool.report.examples import Tried, examples_html

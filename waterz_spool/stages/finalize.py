@@ -18,8 +18,8 @@ import msgspec
 from waterz_spool import media
 from waterz_spool.errors import TryAgainError
 from waterz_spool.spool import FinalClaim, Job
-from waterz_spool.stages.payloads import plan_of
-from waterz_spool.stages.request import decode_request
+from waterz_spool.stages.contract.payloads import plan_of
+from waterz_spool.stages.contract.request import decode_request
 from waterz_spool.stages.telling import job_result
 
 log = logging.getLogger(__name__)

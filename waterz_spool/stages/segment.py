@@ -22,7 +22,7 @@ from waterz_spool.restore.composite import composite
 from waterz_spool.restore.texture.plate import PlaceOfPlate
 from waterz_spool.spool import Claim, SegmentClaim
 from waterz_spool.stages.clips import Planes, colour_planes, read_clips
-from waterz_spool.stages.payloads import segment_job_of
+from waterz_spool.stages.contract.payloads import segment_job_of
 from waterz_spool.stages.plates import read_plate
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from waterz_spool.records import (
     mean_confidence,
 )
 from waterz_spool.spool import EndRecord
-from waterz_spool.stages.request import JobRequest
+from waterz_spool.stages.contract.request import JobRequest
 
 MOST_PLACES, MOST_DOUBTS = 32, 8  # an outcome has room for 16 KiB
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from waterz_spool.detect.refine.presence import Seen
 from waterz_spool.detect.refine.scene import Place
 from waterz_spool.detect.refine.steady import Mask
-from waterz_spool.detect.shapes import disc, filled
+from waterz_spool.detect.static.shapes import disc, filled
 
 LEAST_FRAMES = 8
 MOST_FRAMES = 24

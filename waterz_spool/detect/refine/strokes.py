@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from waterz_spool.detect.refine.palette import NARROW, Colour, colours, near
 from waterz_spool.detect.refine.scene import Look, Place
 from waterz_spool.detect.refine.steady import Mask
-from waterz_spool.detect.shapes import disc
+from waterz_spool.detect.static.shapes import disc
 
 TOLERANCE = 40.0
 LEAST_TOLERANCE = 14.0

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from waterz_spool.config import DetectConfig
 from waterz_spool.detect.base import Detection, Detector, Findings, Luma, Rejected, Reread, Setting
 from waterz_spool.detect.masks import area, overlap_px, union
+from waterz_spool.detect.model.separate import padded
 from waterz_spool.detect.patches import filled
-from waterz_spool.detect.separate import padded
 from waterz_spool.detect.text import clock, files
 from waterz_spool.detect.text.lines import Line, flatness, height_of, length_of, line_at, longer, roughness, steps
 from waterz_spool.detect.text.network import TextNetwork

@@ -13,12 +13,12 @@ import msgspec
 from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.detect import chosen
-from waterz_spool.detect.weights import weights_sha256
+from waterz_spool.detect.model.weights import weights_sha256
 from waterz_spool.errors import NoOverlayError, SetupError
 from waterz_spool.geometry import Geometry
 from waterz_spool.records import MaskPatch, VideoInfo
-from waterz_spool.stages.candidates import advice, candidates_of, give_place
-from waterz_spool.stages.request import JobRequest
+from waterz_spool.stages.contract.request import JobRequest
+from waterz_spool.stages.prepare.candidates import advice, candidates_of, give_place
 
 if TYPE_CHECKING:
     from waterz_spool.detect.base import Detector, Findings

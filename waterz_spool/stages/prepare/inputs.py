@@ -16,8 +16,8 @@ from waterz_spool.detect.masks import Mask
 from waterz_spool.records import Box, FileRef, Plan, Plates, SegmentJob, SegmentSpec
 from waterz_spool.restore.composite import crop_planes
 from waterz_spool.spool import PrepClaim
-from waterz_spool.stages.overlays import Overlay
 from waterz_spool.stages.plates import PlateMaker
+from waterz_spool.stages.prepare.overlays import Overlay
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from waterz_spool import media
 from waterz_spool.config import Config, EncodeConfig
 from waterz_spool.errors import InputError, UsageError
 from waterz_spool.records import EncodeSettings, VideoInfo
-from waterz_spool.stages.overlays import (
+from waterz_spool.stages.contract.request import JobRequest
+from waterz_spool.stages.prepare.overlays import (
     PICTURES,
     boxes_mask,
     check_mask_size,
@@ -20,7 +21,6 @@ from waterz_spool.stages.overlays import (
     picture_overlay,
     read_picture,
 )
-from waterz_spool.stages.request import JobRequest
 
 _MOV_FIRST, _MKV_FIRST = ("mp4", "mov", "mkv"), ("mkv", "mp4", "mov")
 _UNSPECIFIED = 2  # AVCOL_TRC_UNSPECIFIED

@@ -19,14 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.config import DetectConfig
-from waterz_spool.detect import bars, patches
+from waterz_spool.detect import patches
 from waterz_spool.detect.base import Detector, Findings, Found, Luma, Rejected, Reread, Setting
-from waterz_spool.detect.evidence import Evidence, drift_px, gather, telling
-from waterz_spool.detect.jumping import jumping
-from waterz_spool.detect.jumps import BLOCKS, JumpWatch
-from waterz_spool.detect.plates import open_side, rectangle
-from waterz_spool.detect.shapes import Image, Mask, closed, disc, filled, plate, trimmed
-from waterz_spool.detect.windows import BLOCK, Shares, Windows, eight_bits, small
+from waterz_spool.detect.static import bars
+from waterz_spool.detect.static.evidence import Evidence, drift_px, gather, telling
+from waterz_spool.detect.static.jumping import jumping
+from waterz_spool.detect.static.jumps import BLOCKS, JumpWatch
+from waterz_spool.detect.static.plates import open_side, rectangle
+from waterz_spool.detect.static.shapes import Image, Mask, closed, disc, filled, plate, trimmed
+from waterz_spool.detect.static.windows import BLOCK, Shares, Windows, eight_bits, small
 from waterz_spool.records import Box
 
 FRAMES = 32

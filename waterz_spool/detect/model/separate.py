@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from waterz_spool.detect.base import Luma, Reread
 from waterz_spool.detect.masks import Mask
+from waterz_spool.detect.model.tracks import Track
 from waterz_spool.detect.patches import patch
-from waterz_spool.detect.static import inside
-from waterz_spool.detect.tracks import Track
+from waterz_spool.detect.static.detector import inside
 from waterz_spool.records import Box, MaskPatch, VideoInfo
 
 SAMPLES = 32

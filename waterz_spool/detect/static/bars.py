@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.detect.base import Rejected
-from waterz_spool.detect.shapes import Image, Mask
+from waterz_spool.detect.static.shapes import Image, Mask
 from waterz_spool.records import Box
 
 IN_BAR = "it stands in a bar beside the picture, where nothing moves behind it"

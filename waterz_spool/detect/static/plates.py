@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.shapes import Image
+from waterz_spool.detect.static.shapes import Image
 from waterz_spool.records import Box
 
 MIN_SLOPE = 2.0  # grey levels per px (Scharr / 16), of the median slope along a side

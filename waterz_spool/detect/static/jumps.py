@@ -7,7 +7,7 @@ still, is gone so soon and stands still elsewhere; on a tripod shot nothing does
 and nothing is believed.
 
 What is learned here is only the overlay's shape, and no proof: heads, too, hold still, move at once and hold still.
-`waterz_spool.detect.follow` looks at the whole video for it, and `waterz_spool.detect.confirm` asks for proof.
+`follow` looks at the whole video for it, and `confirm` asks for proof.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.shapes import CLOSE_PX, disc
-from waterz_spool.detect.templates import APART_PX, Place, Template, mean_of, slopes_at, template_of
-from waterz_spool.detect.windows import BLOCK, Image, Windows
+from waterz_spool.detect.static.shapes import CLOSE_PX, disc
+from waterz_spool.detect.static.templates import APART_PX, Place, Template, mean_of, slopes_at, template_of
+from waterz_spool.detect.static.windows import BLOCK, Image, Windows
 
 Picture = NDArray[np.uint8]
 

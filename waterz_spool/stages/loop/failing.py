@@ -18,7 +18,7 @@ import traceback
 from waterz_spool.errors import JobFailedError, SetupError, TryAgainError, WaterzError
 from waterz_spool.restore import Stop
 from waterz_spool.spool import Claim, DamagedRecordError, Session, storage_error
-from waterz_spool.stages.request import decode_request
+from waterz_spool.stages.contract.request import decode_request
 
 log = logging.getLogger(__name__)
 

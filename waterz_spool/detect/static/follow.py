@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.templates import FIT, Place, Template, mean_of
-from waterz_spool.detect.windows import BLOCK
+from waterz_spool.detect.static.templates import FIT, Place, Template, mean_of
+from waterz_spool.detect.static.windows import BLOCK
 
 Picture = NDArray[np.uint8]
 

@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.follow import FADE_FRAMES, Stand
-from waterz_spool.detect.shapes import Mask, closed, disc, trimmed
-from waterz_spool.detect.templates import Place, Template, template_of
-from waterz_spool.detect.windows import Edges, Image, gradient, persistent
+from waterz_spool.detect.static.follow import FADE_FRAMES, Stand
+from waterz_spool.detect.static.shapes import Mask, closed, disc, trimmed
+from waterz_spool.detect.static.templates import Place, Template, template_of
+from waterz_spool.detect.static.windows import Edges, Image, gradient, persistent
 
 NEAR_FRAMES = 12  # on both sides of a change
 MOST_STANDS = 24  # that are compared, evenly spread

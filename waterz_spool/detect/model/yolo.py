@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from waterz_spool.config import DetectConfig
 from waterz_spool.detect.base import Detection, Detector, Findings, Luma, Reread, Setting
-from waterz_spool.detect.looking import Looker, Seen
-from waterz_spool.detect.offline import device_of, ultralytics
-from waterz_spool.detect.separate import patches_of
-from waterz_spool.detect.tracks import LinkRules, link, same_places
-from waterz_spool.detect.weights import private_copy
+from waterz_spool.detect.model.looking import Looker, Seen
+from waterz_spool.detect.model.offline import device_of, ultralytics
+from waterz_spool.detect.model.separate import patches_of
+from waterz_spool.detect.model.tracks import LinkRules, link, same_places
+from waterz_spool.detect.model.weights import private_copy
 from waterz_spool.errors import SetupError
 from waterz_spool.geometry import Geometry
 from waterz_spool.records import Box, VideoInfo

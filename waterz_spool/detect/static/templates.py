@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.windows import Edges, Image, gradient
+from waterz_spool.detect.static.windows import Edges, Image, gradient
 
 Place = tuple[int, int]
 """x, y of the upper left corner in px of the small picture."""

@@ -11,8 +11,8 @@ import cv2
 import msgspec
 import numpy as np
 
-from waterz_spool.detect.compose import Example
-from waterz_spool.detect.offline import device_of, ultralytics
+from waterz_spool.detect.model.offline import device_of, ultralytics
+from waterz_spool.detect.training.compose import Example
 from waterz_spool.errors import InputError
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}

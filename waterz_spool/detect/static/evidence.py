@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.detect.plates import Slopes
-from waterz_spool.detect.shapes import Image
-from waterz_spool.detect.windows import gradient
+from waterz_spool.detect.static.plates import Slopes
+from waterz_spool.detect.static.shapes import Image
+from waterz_spool.detect.static.windows import gradient
 from waterz_spool.records import Box
 
 MIN_GRADIENT = 6.0  # grey levels per px (Scharr / 16) of the median gradient

@@ -11,8 +11,8 @@ import numpy as np
 from waterz_spool.detect import patches
 from waterz_spool.detect.refine import Refined, VideoCrops, refine
 from waterz_spool.records import Box, DisplayBox, MaskPatch, VideoInfo
-from waterz_spool.stages.overlays import coded_box
-from waterz_spool.stages.request import JobRequest
+from waterz_spool.stages.contract.request import JobRequest
+from waterz_spool.stages.prepare.overlays import coded_box
 
 
 @dataclass(frozen=True)

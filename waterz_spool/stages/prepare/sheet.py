@@ -19,8 +19,8 @@ from waterz_spool.geometry import Geometry
 from waterz_spool.records import OverlayTrack, VideoInfo
 from waterz_spool.report.contact import Shown, sheet_png
 from waterz_spool.report.picking import Marked, PickPage, Still, pick_html
-from waterz_spool.stages.candidates import Candidate
-from waterz_spool.stages.overlays import Overlay
+from waterz_spool.stages.prepare.candidates import Candidate
+from waterz_spool.stages.prepare.overlays import Overlay
 
 EVENLY, MOST = 10, 12
 """Frames spread over the video; and with those that show overlays which none of these shows."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Detection, Rejected
-from waterz_spool.detect.confirm import Confirm, Proof
-from waterz_spool.detect.follow import Follower, Stand
-from waterz_spool.detect.shapes import Mask
-from waterz_spool.detect.templates import Place, Template
-from waterz_spool.detect.windows import shrink_of
+from waterz_spool.detect.static.confirm import Confirm, Proof
+from waterz_spool.detect.static.follow import Follower, Stand
+from waterz_spool.detect.static.shapes import Mask
+from waterz_spool.detect.static.templates import Place, Template
+from waterz_spool.detect.static.windows import shrink_of
 from waterz_spool.records import MaskPatch
 
 Pictures = Callable[[], Iterator[NDArray[np.uint8]]]

@@ -22,8 +22,8 @@ from waterz_spool.errors import WaterzError
 from waterz_spool.report.words import task_name
 from waterz_spool.restore import Restorer, Stop
 from waterz_spool.spool import Claim, FinalClaim, PrepClaim, SegmentClaim, Session
-from waterz_spool.stages.failing import Failing
-from waterz_spool.stages.tasklog import task_log
+from waterz_spool.stages.loop.failing import Failing
+from waterz_spool.stages.loop.tasklog import task_log
 
 if TYPE_CHECKING:
     from waterz_spool.stages.segment import SegmentWork
@@ -153,7 +153,7 @@ class Worker:
         check = self._check(claim)
         match claim:
             case PrepClaim():
-                from waterz_spool.stages.prepare import prepare
+                from waterz_spool.stages.prepare.prepare import prepare
 
                 claim.done([], prepare(claim, check))
                 self.finished += 1

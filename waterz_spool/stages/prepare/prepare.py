@@ -27,13 +27,15 @@ from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.records import DisplayBox, OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Restorer, Stop
 from waterz_spool.spool import PrepClaim
-from waterz_spool.stages.asked import dropped_hdr, encode_settings
-from waterz_spool.stages.boxes import boxed
-from waterz_spool.stages.candidates import candidates_of
-from waterz_spool.stages.detectors import find
-from waterz_spool.stages.inputs import Engine, publish_segments
-from waterz_spool.stages.looking import Looking
-from waterz_spool.stages.overlays import (
+from waterz_spool.stages.contract.payloads import plan_of
+from waterz_spool.stages.contract.request import JobRequest, decode_request
+from waterz_spool.stages.prepare.asked import dropped_hdr, encode_settings
+from waterz_spool.stages.prepare.boxes import boxed
+from waterz_spool.stages.prepare.candidates import candidates_of
+from waterz_spool.stages.prepare.detectors import find
+from waterz_spool.stages.prepare.inputs import Engine, publish_segments
+from waterz_spool.stages.prepare.looking import Looking
+from waterz_spool.stages.prepare.overlays import (
     PICTURES,
     FoundOverlay,
     Overlay,
@@ -43,10 +45,8 @@ from waterz_spool.stages.overlays import (
     hidden_by,
     picture_overlay,
 )
-from waterz_spool.stages.payloads import plan_of
-from waterz_spool.stages.request import JobRequest, decode_request
-from waterz_spool.stages.sheet import Looked, shown_tracks, write_sheet
-from waterz_spool.stages.survey import Survey, survey
+from waterz_spool.stages.prepare.sheet import Looked, shown_tracks, write_sheet
+from waterz_spool.stages.prepare.survey import Survey, survey
 
 log = logging.getLogger(__name__)
 

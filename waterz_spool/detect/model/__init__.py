@@ -1,0 +1,1 @@
+"""Overlays found by a model with the user's own weights."""

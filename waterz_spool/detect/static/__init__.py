@@ -1,0 +1,1 @@
+"""Overlays that stand still or jump while the picture moves, found without learned weights."""

@@ -1,0 +1,1 @@
+"""Pictures to train a model on, and the training."""
