@@ -42,8 +42,8 @@ def make_clip(path: Path, seconds: int) -> None:
 def work(clip: Path, tasks: set[str]) -> tuple[int, float]:
     """Work on a clip in this process: its segments, and the peak of its memory in MiB."""
     from waterz_spool import config
-    from waterz_spool.launch.spools import open_or_create
-    from waterz_spool.launch.submit import Order, submit
+    from waterz_spool.intake.spools import open_or_create
+    from waterz_spool.intake.submit import Order, submit
     from waterz_spool.spool import Session
     from waterz_spool.stages.contract.payloads import plan_of
     from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from waterz_spool import config
-from waterz_spool.launch.follow import follow, result_path
-from waterz_spool.launch.ingest import as_file
-from waterz_spool.launch.spools import open_or_create
-from waterz_spool.launch.submit import Order, submit
+from waterz_spool.intake.spools import open_or_create
+from waterz_spool.intake.submit import Order, submit
+from waterz_spool.intake.url import as_file
+from waterz_spool.launch.follow import follow
 from waterz_spool.records import DisplayBox
+from waterz_spool.report.ending import result_path
 from waterz_spool.report.living import Living, standing
 from waterz_spool.report.result import Result, result_of
 from waterz_spool.spool import Job as _Job

@@ -16,7 +16,7 @@ from tests.integration.conftest import write_video
 from waterz_spool.detect.training.compose import Overlay, compose, read_overlay
 from waterz_spool.detect.training.fit import write_set
 from waterz_spool.errors import InputError
-from waterz_spool.launch.training import copy_set
+from waterz_spool.tools.training import copy_set
 
 LOGO = Overlay("logo", np.full((20, 50, 3), (20, 30, 220), np.float32), np.ones((20, 50), np.float32))
 

@@ -12,10 +12,10 @@ import pytest
 from tests.integration.conftest import BOX, FRAMES, HEIGHT, WIDTH, scene_frames
 from tests.unit.test_geometry import ORIENTATIONS, matrix_of, seen
 from waterz_spool import config, media
-from waterz_spool.launch.detecting import detect_video
-from waterz_spool.launch.tracksfile import check_tracks, combined
+from waterz_spool.intake.tracksfile import check_tracks, combined
 from waterz_spool.report.contact import THUMB_PX
 from waterz_spool.stages.prepare.overlays import VideoOverlay
+from waterz_spool.tools.detecting import detect_video
 
 ASPECTS = {"hflip": (4, 3), "half turn": (8, 9), "transpose": (4, 3), "clockwise": (16, 11), "transverse": (8, 9)}
 GREEN, PLATE = (60, 220, 60), (130, 50, 20)  # of the first track's frame, and of the logo: BGR

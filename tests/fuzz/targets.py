@@ -12,7 +12,7 @@ import msgspec
 
 from waterz_spool import config
 from waterz_spool.config import Config
-from waterz_spool.launch.tracksfile import TrackLine, TracksFile, read_tracks, tracks_text
+from waterz_spool.intake.tracksfile import TrackLine, TracksFile, read_tracks, tracks_text
 from waterz_spool.records import (
     CropSpec,
     EncodeSettings,

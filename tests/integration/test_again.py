@@ -16,10 +16,10 @@ from tests.integration.test_video_is_the_users import BOX, run
 from tests.media import make
 from waterz_spool import config
 from waterz_spool.errors import JobFailedError, UsageError
+from waterz_spool.intake.inbox import Watcher, _notified
+from waterz_spool.intake.spools import open_or_create
+from waterz_spool.intake.submit import Order, submit
 from waterz_spool.launch.follow import follow
-from waterz_spool.launch.inbox import Watcher, _notified
-from waterz_spool.launch.spools import open_or_create
-from waterz_spool.launch.submit import Order, submit
 from waterz_spool.spool import Spool
 from waterz_spool.stages.loop.worker import StopFlag
 

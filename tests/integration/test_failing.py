@@ -16,9 +16,9 @@ from tests.integration.test_video_is_the_users import BOX, planes_of
 from tests.media import make
 from waterz_spool import config, restore
 from waterz_spool.errors import InputError, PassedThroughError
-from waterz_spool.launch.follow import raise_if_passed
-from waterz_spool.launch.spools import open_or_create
-from waterz_spool.launch.submit import Order, submit
+from waterz_spool.intake.spools import open_or_create
+from waterz_spool.intake.submit import Order, submit
+from waterz_spool.report.ending import raise_if_passed
 from waterz_spool.restore.membrane import MembraneRestorer
 from waterz_spool.spool import Session
 from waterz_spool.stages.loop.failing import Failing, is_memory

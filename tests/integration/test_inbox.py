@@ -8,7 +8,7 @@ import pytest
 
 from tests.media import make
 from waterz_spool import config
-from waterz_spool.launch.inbox import Watcher
+from waterz_spool.intake.inbox import Watcher
 from waterz_spool.spool import Session, Spool
 from waterz_spool.stages.contract.request import decode_request
 from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker

@@ -18,9 +18,9 @@ from tests.media import make
 from waterz_spool import config
 from waterz_spool.api import Spool as Door
 from waterz_spool.errors import InputError, TryAgainError, UsageError
-from waterz_spool.launch.ingest import FetchRules, fetch, is_url, name_of
-from waterz_spool.launch.spools import open_or_create
-from waterz_spool.launch.web import Url, shown
+from waterz_spool.intake.spools import open_or_create
+from waterz_spool.intake.url import FetchRules, fetch, is_url, name_of
+from waterz_spool.intake.web import Url, shown
 
 ROOT = Path(__file__).parents[2]
 
@@ -310,9 +310,9 @@ def test_nothing_that_works_on_jobs_can_fetch():
         for node in ast.walk(ast.parse(path.read_text())):
             module = getattr(node, "module", None) or ""
             names = [module, *(alias.name for alias in getattr(node, "names", []) if hasattr(alias, "name"))]
-            if any(re.search(r"urllib\.request|http\.client|launch\.(web|ingest)", name) for name in names):
+            if any(re.search(r"urllib\.request|http\.client|intake\.(web|url)", name) for name in names):
                 users.add(str(path.relative_to(ROOT / "waterz_spool")))
-    assert users == {"api.py", "cli/start.py", "launch/ingest.py", "launch/web.py"}
+    assert users == {"api.py", "cli/start.py", "intake/url.py", "intake/web.py"}
 
 
 BOX = ("--box", "18,8,24,16", "--engine", "membrane")

@@ -8,8 +8,8 @@ import pytest
 
 from tests.media import make
 from waterz_spool import config, media
-from waterz_spool.launch.spools import open_or_create
-from waterz_spool.launch.submit import Order, submit
+from waterz_spool.intake.spools import open_or_create
+from waterz_spool.intake.submit import Order, submit
 from waterz_spool.restore.membrane import MembraneRestorer
 from waterz_spool.spool import Session
 from waterz_spool.stages.contract.payloads import plan_of

@@ -9,8 +9,8 @@ import pytest
 from tests.media import make
 from waterz_spool import config, media
 from waterz_spool.errors import InputError, UsageError
-from waterz_spool.launch.spools import open_or_create
-from waterz_spool.launch.submit import Order, submit
+from waterz_spool.intake.spools import open_or_create
+from waterz_spool.intake.submit import Order, submit
 from waterz_spool.stages.contract.request import decode_request
 
 KINDS = {

@@ -18,8 +18,8 @@ import pytest
 from tests.integration.conftest import as_json, box_option
 from tests.integration.test_failing import Desk
 from tests.integration.test_run import FAST, spool_of, wait_for
-from waterz_spool.launch.progress import Progress
 from waterz_spool.report.progress import Moment, Watch, text_of
+from waterz_spool.report.terminal import Progress
 from waterz_spool.spool import Session
 
 LONG = "my-summer-holiday-2026-in-the-mountains-with-[bold]brackets[/bold].mp4"
@@ -50,7 +50,7 @@ def in_terminal(columns, code, **environment):
 
 
 SHOWN = f"""
-from waterz_spool.launch import progress
+from waterz_spool.report import terminal as progress
 from waterz_spool.report.progress import Moment
 progress.POLL_S = 0.0
 shown = progress.Progress(terminal=True)

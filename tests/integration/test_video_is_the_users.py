@@ -9,8 +9,8 @@ from tests.media import make
 from tests.media.test_roundtrip import CASES
 from waterz_spool import config, media
 from waterz_spool.geometry import Geometry
-from waterz_spool.launch.spools import open_or_create
-from waterz_spool.launch.submit import Order, submit
+from waterz_spool.intake.spools import open_or_create
+from waterz_spool.intake.submit import Order, submit
 from waterz_spool.spool import Session
 from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 

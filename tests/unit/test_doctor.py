@@ -10,11 +10,11 @@ import pytest
 
 from waterz_spool.__main__ import main
 from waterz_spool.errors import SetupError
-from waterz_spool.launch import doctor
-from waterz_spool.launch.spools import settings_for
+from waterz_spool.intake.spools import settings_for
 from waterz_spool.spool import SpoolLayout, World
 from waterz_spool.spool.mount.probe import ok
 from waterz_spool.spool.mount.verdict import Verdict, put_verdict
+from waterz_spool.tools import doctor
 
 
 def run(*arguments: object) -> int | str | None:

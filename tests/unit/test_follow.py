@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from waterz_spool.errors import NoOverlayError
-from waterz_spool.launch.follow import raise_if_failed
+from waterz_spool.report.ending import raise_if_failed
 from waterz_spool.spool import JobState
 from waterz_spool.spool.log.snapshot import Reason
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from waterz_spool.launch.submit import new_job_id
+from waterz_spool.intake.submit import new_job_id
 from waterz_spool.spool import Spool
 
 

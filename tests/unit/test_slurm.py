@@ -7,13 +7,13 @@ import pytest
 
 from waterz_spool.config import SlurmConfig
 from waterz_spool.errors import JobFailedError, UsageError
-from waterz_spool.launch import allocation as place
-from waterz_spool.launch import presence
-from waterz_spool.launch.allocation import Allocation, parse_time_s
-from waterz_spool.launch.batch import script
 from waterz_spool.launch.scale import Backlog, ScaleLimits, limits_of, wanted
-from waterz_spool.launch.scommand import SlurmError
-from waterz_spool.launch.slurm import Array, Order, split, time_limit_s
+from waterz_spool.launch.slurm import allocation as place
+from waterz_spool.launch.slurm import left as presence
+from waterz_spool.launch.slurm.allocation import Allocation, parse_time_s
+from waterz_spool.launch.slurm.arrays import Array, Order, split, time_limit_s
+from waterz_spool.launch.slurm.batch import script
+from waterz_spool.launch.slurm.commands import SlurmError
 from waterz_spool.launch.walltime import Walltime
 from waterz_spool.spool import Session, Spool, SpoolSettings
 from waterz_spool.spool.disk.machine import succeeds

@@ -105,8 +105,9 @@ def resume_command(settings: Settings, job: str | None, host: str | None) -> Non
 @shared_options
 def finalize_command(settings: Settings, job: str) -> None:
     """Join, verify and publish a job whose segments are all done, here and now."""
-    from waterz_spool.launch.follow import follow, raise_if_passed, result_path
-    from waterz_spool.launch.inbox import finalize_jobs
+    from waterz_spool.intake.inbox import finalize_jobs
+    from waterz_spool.launch.follow import follow
+    from waterz_spool.report.ending import raise_if_passed, result_path
     from waterz_spool.report.explain import Around, explain_job
     from waterz_spool.report.living import Living
     from waterz_spool.report.status import summary

@@ -16,12 +16,13 @@ from waterz_spool.errors import UsageError
 @shared_options
 def demo_command(settings: Settings, folder: Path) -> None:
     """Make a clip with a burnt-in logo, find and remove the logo with two workers, and measure the result."""
-    from waterz_spool.launch import demo
-    from waterz_spool.launch.follow import result_path, run_local
+    from waterz_spool.intake.spools import open_or_create
+    from waterz_spool.intake.submit import Order, submit
+    from waterz_spool.launch.follow import run_local
     from waterz_spool.launch.local import LocalWorkers
-    from waterz_spool.launch.progress import Progress
-    from waterz_spool.launch.spools import open_or_create
-    from waterz_spool.launch.submit import Order, submit
+    from waterz_spool.report.ending import result_path
+    from waterz_spool.report.terminal import Progress
+    from waterz_spool.tools import demo
 
     if folder.exists() and not (folder / "demo.mp4").exists() and any(folder.iterdir()):
         raise UsageError("the folder holds other things", where=str(folder), todo="name a new folder")

@@ -39,9 +39,9 @@ def detect_command(
 
     Correct tracks.json in a text editor if need be, then: waterz-spool run VIDEO --tracks DIR
     """
-    from waterz_spool.launch.detecting import detect_video
-    from waterz_spool.launch.progress import Progress
+    from waterz_spool.report.terminal import Progress
     from waterz_spool.stages.contract.request import parse_box
+    from waterz_spool.tools.detecting import detect_video
 
     progress = Progress(terminal=on_terminal(), as_json=given.pop("as_lines"))
     chosen = {**given, "weights": str(weights) if weights else None, "classes": list(given["classes"]) or None}

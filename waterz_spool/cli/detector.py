@@ -37,7 +37,7 @@ def train_command(settings: Settings, out: Path, pictures: int, **given: Any) ->
     Nothing is downloaded. Beside the weights: NAME.json (where they come from) and NAME.html (scores, examples).
     """
     from waterz_spool.detect.training.fit import TrainOptions
-    from waterz_spool.launch.training import train_detector
+    from waterz_spool.tools.training import train_detector
 
     overlays, footage = given.pop("overlays"), given.pop("footage")
     scores, report = train_detector(overlays, footage, out, TrainOptions(**given), pictures=pictures)
@@ -57,7 +57,7 @@ def train_command(settings: Settings, out: Path, pictures: int, **given: Any) ->
 def test_command(settings: Settings, weights: Path, **given: Any) -> None:
     """Score weights on a labelled set, or on overlays composed onto clean footage."""
     from waterz_spool.detect.training.fit import TrainOptions
-    from waterz_spool.launch.training import score_detector
+    from waterz_spool.tools.training import score_detector
 
     options = TrainOptions(imgsz=given.pop("imgsz"), device=given.pop("device"), seed=given.pop("seed"))
     scores = score_detector(weights, options=options, **given)

@@ -25,7 +25,7 @@ def doctor_command(settings: Settings, two_node: bool) -> None:
     With --two-node start it on two hosts at about the same time, or as `srun -N2 -n2`: they meet through the spool and
     record what they found, which decides whether locks are used between hosts. Exit code 6 when something is unfit.
     """
-    from waterz_spool.launch.doctor import machine_checks, pair_checks, spool_checks
+    from waterz_spool.tools.doctor import machine_checks, pair_checks, spool_checks
 
     root = settings.spool_root().absolute()
     found: list[Check] = []

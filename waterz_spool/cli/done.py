@@ -23,9 +23,9 @@ def tell_result(settings: Settings, job: Job, *, named: bool, report: bool = Fal
         named: Whether to say where the result lies, too.
         report: Write the summary file and the report's page.
     """
-    from waterz_spool.launch.reporting import write_report
-    from waterz_spool.launch.summary import summary_path, write_summary
     from waterz_spool.report.result import lines_of, result_of
+    from waterz_spool.tools.reporting import write_report
+    from waterz_spool.tools.summary import summary_path, write_summary
 
     result = result_of(job)
     if result is None:

@@ -23,9 +23,9 @@ def pick_command(
 
     The page needs nothing but a browser: open the file.
     """
-    from waterz_spool.launch.detecting import look_at
-    from waterz_spool.launch.progress import Progress
+    from waterz_spool.report.terminal import Progress
     from waterz_spool.stages.prepare.sheet import write_sheet
+    from waterz_spool.tools.detecting import look_at
 
     config = settings.config({"detect": {"detector": detector, "weights": str(weights) if weights else None}})
     page = page or Path(f"{video.stem}.pick.html")

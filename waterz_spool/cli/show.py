@@ -96,7 +96,7 @@ def explain_command(settings: Settings, name: str) -> None:
 
 
 def _around(settings: Settings, spool: Spool) -> Around:
-    from waterz_spool.launch.presence import workers_coming
+    from waterz_spool.launch.slurm.left import workers_coming
     from waterz_spool.report.explain import Around
     from waterz_spool.report.living import Living
 
@@ -125,7 +125,7 @@ def logs_command(settings: Settings, name: str) -> None:
 @shared_options
 def report_command(settings: Settings, job: str, page: Path | None) -> None:
     """Write a page about a job: before and after, what was seen and what filled, who worked when, what was verified."""
-    from waterz_spool.launch.reporting import write_report
+    from waterz_spool.tools.reporting import write_report
 
     found = Spool.open(settings.spool_root()).job(job)
     page = page or Path(f"{found.id}.html")

@@ -12,7 +12,7 @@ from waterz_spool.report.status import table
 from waterz_spool.report.words import clock
 
 if TYPE_CHECKING:
-    from waterz_spool.launch.slurm import Array, Order
+    from waterz_spool.launch.slurm.arrays import Array, Order
 
 
 def announce(settings: Settings, arrays: list[Array], wanted: int) -> None:
@@ -26,8 +26,8 @@ def announce(settings: Settings, arrays: list[Array], wanted: int) -> None:
 
 
 def _order(settings: Settings, **more: Any) -> Order:
-    from waterz_spool.launch.slurm import Order
-    from waterz_spool.launch.spools import open_or_create
+    from waterz_spool.intake.spools import open_or_create
+    from waterz_spool.launch.slurm.arrays import Order
 
     config = settings.config()
     spool = open_or_create(settings.spool_root(), config)
@@ -51,10 +51,10 @@ _JOBS = click.option("--job", "jobs", multiple=True, help="Work on these jobs on
 @shared_options
 def up_command(settings: Settings, workers: int, drain: bool, jobs: tuple[str, ...]) -> None:
     """Launch WORKERS workers for the whole spool."""
-    from waterz_spool.launch import slurm
+    from waterz_spool.launch.slurm import arrays
 
     order = _order(settings, drain=drain, jobs=jobs)
-    announce(settings, slurm.launch(order, workers), workers)
+    announce(settings, arrays.launch(order, workers), workers)
 
 
 @slurm_command.command("script", cls=SbatchCommand)
@@ -66,7 +66,7 @@ def script_command(settings: Settings, workers: int, jobs: tuple[str, ...]) -> N
 
     What stands after -- becomes a line of the file.
     """
-    from waterz_spool.launch.batch import script
+    from waterz_spool.launch.slurm.batch import script
 
     text = script(_order(settings, drain=True, jobs=jobs), workers)
     settings.emit({"script": text}, text.rstrip())
@@ -76,11 +76,11 @@ def script_command(settings: Settings, workers: int, jobs: tuple[str, ...]) -> N
 @shared_options
 def down_command(settings: Settings) -> None:
     """Cancel all Slurm workers of this spool; what they hold is handed back."""
-    from waterz_spool.launch import slurm
+    from waterz_spool.launch.slurm import arrays
 
     order = _order(settings)
-    tasks = slurm.queued(order.spool, order.slurm)
-    slurm.cancel(tasks)
+    tasks = arrays.queued(order.spool, order.slurm)
+    arrays.cancel(tasks)
     settings.emit({"cancelled": [task.job for task in tasks]}, f"cancelled {len(tasks)} workers")
 
 
@@ -88,10 +88,10 @@ def down_command(settings: Settings) -> None:
 @shared_options
 def status_command(settings: Settings) -> None:
     """Slurm workers of this spool: queued, running where, working on what."""
-    from waterz_spool.launch import slurm
+    from waterz_spool.launch.slurm import arrays
 
     order = _order(settings)
-    tasks = slurm.queued(order.spool, order.slurm)
+    tasks = arrays.queued(order.spool, order.slurm)
     busy = _busy(order)
     rows = [
         (task.job, task.state.lower(), task.node or f"({task.reason})", clock(task.left_s), busy.get(task.job, "-"))

@@ -132,7 +132,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _order(given: dict[str, Any]) -> Any:
-    from waterz_spool.launch.submit import Order
+    from waterz_spool.intake.submit import Order
     from waterz_spool.stages.contract.request import parse_box, parse_time
 
     return Order(
@@ -169,7 +169,7 @@ def _check_output(videos: tuple[str, ...], output: str) -> None:
 @shared_options
 def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue: bool, **given: Any) -> None:
     """Process videos on this machine, start to finish. Running it again continues where it stopped."""
-    from waterz_spool.launch.follow import raise_if_passed
+    from waterz_spool.report.ending import raise_if_passed
 
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
@@ -215,7 +215,7 @@ def _say_stopped(job: Job) -> None:
 
 def _come_back(stop: Interrupted, *, useful: bool) -> None:
     """In Slurm: be queued again, to go on where this stopped."""
-    from waterz_spool.launch.allocation import Allocation
+    from waterz_spool.launch.slurm.allocation import Allocation
 
     allocation = Allocation.of_this_process()
     if allocation is not None and allocation.come_back(stop.number, useful=useful):
@@ -237,14 +237,15 @@ def _run_one(
 ) -> tuple[dict[str, Any], str]:
     """Run one video; returns what to print."""
     from waterz_spool import restore
-    from waterz_spool.launch.follow import result_path, run_local
-    from waterz_spool.launch.ingest import as_file, drop
-    from waterz_spool.launch.progress import Progress
-    from waterz_spool.launch.spools import open_or_create
-    from waterz_spool.launch.submit import settled_output, submit
-    from waterz_spool.launch.summary import check_summary
+    from waterz_spool.intake.spools import open_or_create
+    from waterz_spool.intake.submit import settled_output, submit
+    from waterz_spool.intake.url import as_file, drop
+    from waterz_spool.launch.follow import run_local
+    from waterz_spool.report.ending import result_path
     from waterz_spool.report.living import Living
     from waterz_spool.report.status import notes_of, summary
+    from waterz_spool.report.terminal import Progress
+    from waterz_spool.tools.summary import check_summary
 
     restore.chosen(config.restore).require()  # say at once what prepare, here too, would say after some tries
     shared = settings.chosen_spool()
@@ -337,13 +338,14 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
 
     With --slurm N, everything after -- goes to sbatch unchanged.
     """
-    from waterz_spool.launch.follow import follow, raise_if_passed
-    from waterz_spool.launch.ingest import as_file
-    from waterz_spool.launch.progress import Progress
-    from waterz_spool.launch.spools import open_or_create
-    from waterz_spool.launch.submit import submit
+    from waterz_spool.intake.spools import open_or_create
+    from waterz_spool.intake.submit import submit
+    from waterz_spool.intake.url import as_file
+    from waterz_spool.launch.follow import follow
+    from waterz_spool.report.ending import raise_if_passed
     from waterz_spool.report.living import Living
     from waterz_spool.report.status import summary
+    from waterz_spool.report.terminal import Progress
 
     config, order = _config(settings, given), _order(given)
     _check_output(videos, order.output)
@@ -367,10 +369,10 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
 def _launch(settings: Settings, spool: Any, config: Config, workers: int, jobs: list[str]) -> Any:
     """Launch Slurm workers for these jobs; what watches that some are left."""
     from waterz_spool.cli.slurm import announce
-    from waterz_spool.launch import slurm
-    from waterz_spool.launch.presence import WorkersLeft
+    from waterz_spool.launch.slurm import arrays
+    from waterz_spool.launch.slurm.left import WorkersLeft
 
-    order = slurm.Order(
+    order = arrays.Order(
         spool=spool,
         slurm=config.slurm,
         config_file=settings.config_file,
@@ -378,5 +380,5 @@ def _launch(settings: Settings, spool: Any, config: Config, workers: int, jobs: 
         drain=True,
         sbatch=sbatch_arguments(),
     )
-    announce(settings, slurm.launch(order, workers), workers)
+    announce(settings, arrays.launch(order, workers), workers)
     return WorkersLeft(spool, config.slurm)

@@ -43,8 +43,8 @@ def worker_command(settings: Settings, **given: Any) -> None:
     _require_libraries()
     import cv2
 
-    from waterz_spool.launch.allocation import Allocation
     from waterz_spool.launch.shift import Shift
+    from waterz_spool.launch.slurm.allocation import Allocation
     from waterz_spool.stages.loop.worker import Limits
 
     allocation = Allocation.of_this_process()
@@ -78,7 +78,7 @@ def _open(
     root: Path, names: Sequence[str], patience_s: float, stop: StopFlag, *, scheduled: bool
 ) -> tuple[Spool, list[str]]:
     """The spool and the ids of the jobs of these names, as soon as the mount answers."""
-    from waterz_spool.launch.spools import when_it_answers
+    from waterz_spool.intake.spools import when_it_answers
     from waterz_spool.spool import Spool
 
     def begin() -> tuple[Spool, list[str]]:
@@ -158,8 +158,8 @@ def watch_command(settings: Settings, once: bool, no_inbox: bool, scale: bool) -
 
     With --scale, everything after -- goes to sbatch unchanged.
     """
-    from waterz_spool.launch.inbox import Watcher
-    from waterz_spool.launch.spools import open_or_create
+    from waterz_spool.intake.inbox import Watcher
+    from waterz_spool.intake.spools import open_or_create
 
     _require_libraries()
     config = settings.config()
@@ -175,7 +175,7 @@ def watch_command(settings: Settings, once: bool, no_inbox: bool, scale: bool) -
 
 def _scaler(settings: Settings, spool: Spool) -> Callable[[], None]:
     from waterz_spool.launch.scale import Scaler, limits_of
-    from waterz_spool.launch.slurm import Order
+    from waterz_spool.launch.slurm.arrays import Order
 
     slurm = settings.config().slurm
     order = Order(spool=spool, slurm=slurm, config_file=settings.config_file, sbatch=sbatch_arguments())

@@ -1,1 +1,1 @@
-"""Getting jobs into a spool and workers onto machines."""
+"""Getting workers onto machines, and following what they work on."""

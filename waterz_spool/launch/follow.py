@@ -5,31 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from waterz_spool.errors import (
-    InputError,
-    JobFailedError,
-    NoOverlayError,
-    PassedThroughError,
-    SetupError,
-    UsageError,
-    VerificationError,
-    WaterzError,
-)
+from waterz_spool.errors import JobFailedError
 from waterz_spool.launch.local import LocalWorkers
 from waterz_spool.launch.notices import Notices
-from waterz_spool.launch.progress import POLL_S, Progress
+from waterz_spool.report.ending import raise_if_failed
 from waterz_spool.report.progress import Moment, Watch
-from waterz_spool.report.status import notes_of, passed_text
+from waterz_spool.report.status import notes_of
+from waterz_spool.report.terminal import POLL_S, Progress
 from waterz_spool.spool import Job, JobState, storage_error
 from waterz_spool.stages.finalize import publish
 
 PUBLISH_S = 2.0
-
-_BY_CODE: dict[int, type[WaterzError]] = {
-    error.exit_code: error for error in (UsageError, NoOverlayError, InputError, VerificationError, SetupError)
-}
 
 
 def follow(
@@ -126,39 +113,3 @@ def run_local(job: Job, workers: LocalWorkers, progress: Progress | None = None)
         return follow(job, progress=progress, tend=tend)
     finally:
         workers.stop()
-
-
-def raise_if_failed(job: Job, state: JobState) -> None:
-    """Turn a failed or cancelled job into the error of its first reason."""
-    if state.state == "cancelled":
-        raise JobFailedError("the job was cancelled", where=job.id, todo="run or submit the video again")
-    if state.state != "failed":
-        return
-    reason = state.reasons[-1] if state.reasons else None
-    kind = _BY_CODE.get(reason.rc if reason else 1, JobFailedError)
-    lines = (reason.why if reason else "no reason recorded").splitlines()
-    where = next((line.removeprefix("  where: ") for line in lines if line.startswith("  where: ")), "")
-    todo = "\n".join(lines).partition("\n  to do: ")[2]  # the last part, and it may have lines of its own
-    task = "" if reason is None or reason.task in ("prep", "final") else f" (segment {reason.task})"
-    raise kind(lines[0] + task, where=where or f"job {job.id}", todo=todo or f"waterz-spool logs {job.id}")
-
-
-def raise_if_passed(passed: dict[str, tuple[int, ...]]) -> None:
-    """Tell of segments, by job, that could not be restored although the results are published.
-
-    Raises:
-        PassedThroughError: There are some.
-    """
-    lines = [f"{job_id}: {text}" for job_id, segments in passed.items() if (text := passed_text(segments))]
-    if lines:
-        raise PassedThroughError(
-            "published, but not all of it could be restored",
-            where="; ".join(lines),
-            todo="look at these places of the result; try another --engine for them",
-        )
-
-
-def result_path(job: Job) -> Path | None:
-    """Where the result of a published job lies."""
-    record = job.published()
-    return Path(record.path) if record else None

@@ -15,8 +15,8 @@ import msgspec
 
 from waterz_spool.config import SlurmConfig
 from waterz_spool.errors import UsageError, WaterzError
-from waterz_spool.launch import slurm
-from waterz_spool.launch.slurm import Order, Queued
+from waterz_spool.launch.slurm import arrays
+from waterz_spool.launch.slurm.arrays import Order, Queued
 from waterz_spool.report.pace import pace
 from waterz_spool.spool import JobState, Spool
 from waterz_spool.stages.contract.request import parse_time
@@ -139,7 +139,7 @@ class Scaler:
         order = self._order
         try:
             backlog = backlog_of(order.spool, self._limits.segment_s)
-            present = slurm.queued(order.spool, order.slurm)
+            present = arrays.queued(order.spool, order.slurm)
         except (WaterzError, OSError) as error:
             return Decision(segments=0, segment_s=0, wanted=0, queued=0, note=f"cannot tell: {error}")
         decision = Decision(
@@ -156,11 +156,11 @@ class Scaler:
         return self._carry_out(decision, missing, surplus)
 
     def _carry_out(self, decision: Decision, missing: int, surplus: list[Queued]) -> Decision:
-        slurm.cancel(surplus)
+        arrays.cancel(surplus)
         launched, note = 0, ""
         if missing:
             try:
-                launched = sum(array.workers for array in slurm.launch(self._order, missing))
+                launched = sum(array.workers for array in arrays.launch(self._order, missing))
             except WaterzError as error:
                 note = str(error)
         return msgspec.structs.replace(decision, launched=launched, cancelled=len(surplus), note=note)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from waterz_spool import __version__
 from waterz_spool.errors import UsageError
-from waterz_spool.launch.allocation import Allocation
+from waterz_spool.launch.slurm.allocation import Allocation
 from waterz_spool.launch.walltime import Paces, Walltime
 from waterz_spool.spool import PREP, Job, Session, Spool, Task, pid_space
 from waterz_spool.stages.finalize import names_code

@@ -21,8 +21,8 @@ import pytest
 from tests.faults import with_plan
 from tests.media import make
 from waterz_spool import config
-from waterz_spool.launch.spools import open_or_create
-from waterz_spool.launch.submit import Order, submit
+from waterz_spool.intake.spools import open_or_create
+from waterz_spool.intake.submit import Order, submit
 from waterz_spool.report.troubles import troubles
 from waterz_spool.spool import Claim, FileOps, Job, Session, Spool, SpoolSettings
 

@@ -8,8 +8,8 @@ from collections import Counter
 
 from waterz_spool.config import SlurmConfig
 from waterz_spool.errors import JobFailedError
-from waterz_spool.launch.scommand import SlurmError, find
-from waterz_spool.launch.slurm import folder_of, queued
+from waterz_spool.launch.slurm.arrays import folder_of, queued
+from waterz_spool.launch.slurm.commands import SlurmError, find
 from waterz_spool.report.words import are, count
 from waterz_spool.spool import Job, Spool
 

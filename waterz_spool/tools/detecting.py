@@ -12,7 +12,7 @@ from waterz_spool.config import Config
 from waterz_spool.detect import patches
 from waterz_spool.errors import InputError, NoOverlayError
 from waterz_spool.geometry import Geometry
-from waterz_spool.launch.tracksfile import MASKS, SCHEMA, TRACKS, TrackLine, TracksFile, tracks_text
+from waterz_spool.intake.tracksfile import MASKS, SCHEMA, TRACKS, TrackLine, TracksFile, tracks_text
 from waterz_spool.records import DisplayBox, VideoInfo
 from waterz_spool.stages.prepare.candidates import Candidate, advice, candidates_of, give_place
 from waterz_spool.stages.prepare.detectors import findings_of, pinned_weights

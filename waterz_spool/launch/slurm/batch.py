@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 
-from waterz_spool.launch.slurm import SRUN_CPUS, Order, job_name, signal_s, time_limit_s
+from waterz_spool.launch.slurm.arrays import SRUN_CPUS, Order, job_name, signal_s, time_limit_s
 
 
 def script(order: Order, count: int) -> str:

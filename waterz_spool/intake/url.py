@@ -28,10 +28,10 @@ from typing import BinaryIO
 from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.errors import InputError, TryAgainError
-from waterz_spool.launch.progress import Progress
-from waterz_spool.launch.submit import Order, exists_already
-from waterz_spool.launch.web import Answer, BrokenError, RangeError, Url, answer_of, shown
+from waterz_spool.intake.submit import Order, exists_already
+from waterz_spool.intake.web import Answer, BrokenError, RangeError, Url, answer_of, shown
 from waterz_spool.report.progress import Moment
+from waterz_spool.report.terminal import Progress
 from waterz_spool.spool import Spool
 from waterz_spool.stages.contract.request import output_path
 

@@ -21,7 +21,7 @@ import msgspec
 from waterz_spool import media
 from waterz_spool.config import Config, IngestConfig, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
-from waterz_spool.launch.tracksfile import check_tracks, combined, tracks_files
+from waterz_spool.intake.tracksfile import check_tracks, combined, tracks_files
 from waterz_spool.records import DisplayBox
 from waterz_spool.spool import Budget, Job, Spool
 from waterz_spool.stages.contract.request import JobRequest, decode_request, encode_request, fingerprint, output_path

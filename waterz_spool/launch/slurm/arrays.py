@@ -23,9 +23,9 @@ import msgspec
 
 from waterz_spool.config import SlurmConfig
 from waterz_spool.errors import SetupError, UsageError
-from waterz_spool.launch.allocation import parse_time_s
-from waterz_spool.launch.arraytask import ArrayTask
-from waterz_spool.launch.scommand import SlurmError, ask, find
+from waterz_spool.launch.slurm.allocation import parse_time_s
+from waterz_spool.launch.slurm.commands import SlurmError, ask, find
+from waterz_spool.launch.slurm.task import ArrayTask
 from waterz_spool.spool import Spool
 
 SBATCH_TIMEOUT_S = 120

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from waterz_spool.backends import DETECTORS, RESTORERS
 from waterz_spool.errors import WaterzError
-from waterz_spool.launch.spools import file_system, settings_for
+from waterz_spool.intake.spools import file_system, settings_for
 from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, World
 from waterz_spool.spool.mount import (
     Check,

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from waterz_spool.config import Config
 from waterz_spool.errors import WaterzError
-from waterz_spool.launch.follow import raise_if_failed
-from waterz_spool.launch.spools import is_local
-from waterz_spool.launch.submit import Order, submit
+from waterz_spool.intake.spools import is_local
+from waterz_spool.intake.submit import Order, submit
+from waterz_spool.report.ending import raise_if_failed
 from waterz_spool.spool import Job, JobState, Session, Spool
 from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from waterz_spool.launch.scommand import SlurmError, ask
+from waterz_spool.launch.slurm.commands import SlurmError, ask
 
 log = logging.getLogger(__name__)
 

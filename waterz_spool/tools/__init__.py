@@ -1,0 +1,1 @@
+"""Commands that launch nothing: doctor, detect, training, reports, the demo's clip."""
