@@ -123,6 +123,7 @@ RESTORERS = Registry(
         "propainter": "waterz_spool.restore.propainter:PropainterRestorer",
         "propagate": "waterz_spool.restore.propagate:PropagateRestorer",
         "membrane": "waterz_spool.restore.membrane:MembraneRestorer",
+        "lama": "waterz_spool.restore.lama:LamaRestorer",
     },
 )
 

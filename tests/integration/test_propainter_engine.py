@@ -12,7 +12,9 @@ from tests.propainter import synthetic
 from tests.restore import scenes
 from waterz_spool.errors import SetupError
 from waterz_spool.restore import create
-from waterz_spool.restore.propainter import _from_rgb, _to_rgb, pinned_weights
+from waterz_spool.restore.propainter import PropainterRestorer
+from waterz_spool.restore.rgb import from_rgb, to_rgb
+from waterz_spool.restore.weights import pinned_digests
 
 pytestmark = pytest.mark.neural
 
@@ -76,7 +78,7 @@ def test_models_are_listed_and_verified(cli, weights, tmp_path):
 
 
 def test_other_weights_than_the_jobs_are_refused(with_weights):
-    digests = pinned_weights()
+    digests = pinned_digests(PropainterRestorer.weights)
     with pytest.raises(SetupError, match="not the job's"):
         create("propainter", {"threads": 1, "weights": {**digests, "ProPainter.pth": "0" * 64}})
 
@@ -105,5 +107,5 @@ def test_colours_survive_the_way_to_rgb_and_back(matrix, full_range, bits):
     frames = np.zeros((1, 16, 16, 3), np.uint8 if bits == 8 else np.uint16)
     clip = scenes.clip(frames, np.zeros((1, 16, 16), np.uint8), bits=bits, family="yuv")
     clip = replace(clip, matrix=matrix, full_range=full_range)
-    back = _to_rgb(_from_rgb(rgb, clip), clip)
+    back = to_rgb(from_rgb(rgb, clip), clip)
     assert np.abs(back.astype(int) - rgb).max() <= 3

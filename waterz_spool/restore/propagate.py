@@ -23,6 +23,7 @@ from waterz_spool.restore.membrane import Membrane, fill_frames, round_to
 from waterz_spool.restore.motion import Motions
 from waterz_spool.restore.sources import Reach, Seen, Sources
 from waterz_spool.restore.texture.added import Texture
+from waterz_spool.restore.texture.detail import Filler
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -104,7 +105,7 @@ class PropagateRestorer(Restorer):
         groups = MaskGroups(clip.masks)
         steps = _Steps(clip)
         sources = Sources(clip, groups, Motions(clip, groups, tell=steps.estimated), self._reach)
-        work = _Work(clip, groups, clip.frames[clip.start : clip.stop].copy(), _texture(clip))
+        work = _Work(clip, groups, clip.frames[clip.start : clip.stop].copy(), self._texture(clip))
         with ThreadPoolExecutor(self._threads) as pool:
             for key, frames in groups.runs(clip.start, clip.stop, _FRAMES_AT_ONCE):
                 check()
@@ -114,9 +115,16 @@ class PropagateRestorer(Restorer):
                 steps.filled(len(frames))
         return Restored(frames=work.out, confidence=work.tally.confidence())
 
+    def filler(self, clip: Clip) -> Filler | None:
+        """What fills the plate of a clip's shot; None copies patches of its surroundings."""
+        del clip
+        return None
 
-def _texture(clip: Clip) -> Texture | None:
-    return Texture(clip.plate, family=clip.family, scale=2.0 ** (clip.bits - 8)) if clip.plate else None
+    def _texture(self, clip: Clip) -> Texture | None:
+        if clip.plate is None:
+            return None
+        scale = 2.0 ** (clip.bits - 8)
+        return Texture(clip.plate, family=clip.family, scale=scale, filler=self.filler(clip))
 
 
 class _Steps:

@@ -24,25 +24,20 @@ from propainter.weights import FILES, check
 from waterz_spool.config import RestoreConfig
 from waterz_spool.errors import SetupError
 from waterz_spool.restore.base import Check, Clip, Restored, Restorer, no_check
-from waterz_spool.restore.weights import WeightFile, WeightState, sha256_of, weights_folder
+from waterz_spool.restore.rgb import from_rgb, to_rgb
+from waterz_spool.restore.weights import (
+    WeightFile,
+    WeightState,
+    pinned_digests,
+    require_same,
+    require_torch,
+    weights_folder,
+)
 
 if TYPE_CHECKING:
     from propainter import Inpainter
 
 log = logging.getLogger(__name__)
-
-_KR_KB = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593), 4: (0.30, 0.11), 7: (0.212, 0.087)}
-_BT601 = (0.299, 0.114)
-
-
-def pinned_weights() -> dict[str, str]:
-    """sha256 of the three files, for the job: every worker must use the same ones.
-
-    Raises:
-        SetupError: See `PropainterRestorer.require`.
-    """
-    PropainterRestorer.require()
-    return {file.name: sha256_of(file.path) for file in PropainterRestorer.weights}
 
 
 class PropainterRestorer(Restorer):
@@ -68,14 +63,8 @@ class PropainterRestorer(Restorer):
     size_px = (432, 240)
 
     def __init__(self, *, threads: int = 1, weights: Mapping[str, str] | None = None) -> None:
-        found = pinned_weights()
-        wrong = [name for name, digest in (weights or {}).items() if found.get(name) != digest]
-        if wrong:
-            raise SetupError(
-                f"the weights here are not the job's: {', '.join(wrong)}",
-                where=str(weights_folder()),
-                todo="copy the same three files to every machine",
-            )
+        self.require()
+        require_same(self.weights, weights or {})
         self._lock: FileLock | None = None
         self._inpainter = self._load(threads)
         self.streams = self._inpainter.device.type != "cpu"
@@ -83,18 +72,19 @@ class PropainterRestorer(Restorer):
     @classmethod
     def pinned(cls, options: RestoreConfig) -> dict[str, Any]:
         """Threads, because sums on a CPU depend on them, and the bytes of the weights."""
-        return {"threads": options.torch_threads, "weights": pinned_weights()}
+        cls.require()
+        return {"threads": options.torch_threads, "weights": pinned_digests(cls.weights)}
 
     @classmethod
     def require(cls) -> None:
         """Make sure that the neural packages and the three files are here, whole or not."""
-        _require_torch()
+        require_torch(cls.name)
         super().require()
 
     @classmethod
     def verified(cls) -> list[WeightState]:
         """Whether each file is the network it should be: loads all three."""
-        _require_torch()
+        require_torch(cls.name)
         return [WeightState(each.file.name, each.state, each.detail) for each in check(weights_folder())]
 
     def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
@@ -105,7 +95,7 @@ class PropainterRestorer(Restorer):
             if clip.start <= index < clip.stop:
                 out[index - clip.start] = clip.frames[index]
                 hidden = clip.masks[index] > 0
-                out[index - clip.start][hidden] = _from_rgb(rgb, clip)[hidden]
+                out[index - clip.start][hidden] = from_rgb(rgb, clip)[hidden]
                 clip.tell((index - clip.start + 1) / (clip.stop - clip.start))
         return Restored(frames=out, confidence=None)
 
@@ -142,65 +132,8 @@ class PropainterRestorer(Restorer):
         return "cpu", "float32"
 
 
-def _require_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise SetupError(
-            "the propainter engine needs the neural packages",
-            where=str(error),
-            todo='pip install "waterz-spool[neural]"; --engine propagate and --engine membrane need none',
-        ) from error
-
-
 def _rgb_frames(clip: Clip, check: Check) -> Iterator[NDArray[np.uint8]]:
     for index, frame in enumerate(clip.frames):
         check()
         clip.wait(index + 1)
-        yield _to_rgb(frame, clip)
-
-
-def _scale(clip: Clip) -> tuple[float, float, float]:
-    """Black level, luma span and chroma half-span of the clip's samples."""
-    unit = float(1 << (clip.bits - 8))
-    top = float((1 << clip.bits) - 1)
-    return (0.0, top, top / 2) if clip.full_range else (16 * unit, 219 * unit, 112 * unit)
-
-
-def _to_rgb(frame: NDArray[Any], clip: Clip) -> NDArray[np.uint8]:
-    """One frame [H, W, C] as RGB uint8 [H, W, 3]."""
-    values = frame.astype(np.float32)
-    if clip.family == "yuv":
-        kr, kb = _KR_KB.get(clip.matrix, _BT601)
-        black, span, half = _scale(clip)
-        middle = float(1 << (clip.bits - 1))
-        luma, cb, cr = (
-            (values[..., 0] - black) / span,
-            (values[..., 1] - middle) / half,
-            (values[..., 2] - middle) / half,
-        )
-        red, blue = luma + (1 - kr) * cr, luma + (1 - kb) * cb
-        green = (luma - kr * red - kb * blue) / (1 - kr - kb)
-        rgb = np.stack([red, green, blue], axis=-1) * 255
-    else:
-        rgb = np.broadcast_to(values * (255 / ((1 << clip.bits) - 1)), (*frame.shape[:2], 3))
-    return np.asarray(np.clip(np.rint(rgb), 0, 255), np.uint8)
-
-
-def _from_rgb(rgb: NDArray[np.uint8], clip: Clip) -> NDArray[Any]:
-    """One RGB frame [H, W, 3] in the clip's own colour model and depth, [H, W, C]."""
-    top = (1 << clip.bits) - 1
-    unit = rgb.astype(np.float32) / 255
-    if clip.family == "rgb":
-        values = unit * top
-    else:
-        kr, kb = _KR_KB.get(clip.matrix, _BT601)
-        black, span, half = _scale(clip)
-        luma = kr * unit[..., 0] + (1 - kr - kb) * unit[..., 1] + kb * unit[..., 2]
-        if clip.family == "gray":
-            values = (unit.mean(axis=-1) * top)[..., None]
-        else:
-            middle = float(1 << (clip.bits - 1))
-            cb, cr = (unit[..., 2] - luma) / (1 - kb), (unit[..., 0] - luma) / (1 - kr)
-            values = np.stack([black + span * luma, middle + half * cb, middle + half * cr], axis=-1)
-    return np.asarray(np.clip(np.rint(values), 0, top), clip.frames.dtype)
+        yield to_rgb(frame, clip)

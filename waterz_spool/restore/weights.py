@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from waterz_spool.errors import SetupError
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,47 @@ def sha256_of(path: Path) -> str:
     """Lower-case hex sha256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def pinned_digests(files: Iterable[WeightFile]) -> dict[str, str]:
+    """sha256 by file name, for the job: every worker must use the same files."""
+    return {file.name: sha256_of(file.path) for file in files}
+
+
+def require_same(files: Iterable[WeightFile], wanted: Mapping[str, str]) -> None:
+    """Make sure that the files are the job's.
+
+    Args:
+        files: Those that are here.
+        wanted: sha256 by file name; empty accepts any.
+
+    Raises:
+        SetupError: Some are others.
+    """
+    found = pinned_digests(files) if wanted else {}
+    wrong = [name for name, digest in wanted.items() if found.get(name) != digest]
+    if wrong:
+        raise SetupError(
+            f"the weights here are not the job's: {', '.join(wrong)}",
+            where=str(weights_folder()),
+            todo="copy the same files to every machine",
+        )
+
+
+def require_torch(engine: str) -> None:
+    """Make sure that the neural packages are here.
+
+    Raises:
+        SetupError: They are not.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise SetupError(
+            f"the {engine} engine needs the neural packages",
+            where=str(error),
+            todo='pip install "waterz-spool[neural]"; --engine propagate and --engine membrane need none',
+        ) from error
 
 
 def verified(files: Iterable[WeightFile]) -> list[WeightState]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.restore.holes import Hole
-from waterz_spool.restore.texture.detail import Detail, detail_of
+from waterz_spool.restore.texture.detail import Detail, Filler, detail_of
 from waterz_spool.restore.texture.plate import PlaceOfPlate, Plate
 
 Floats = NDArray[np.float32]
@@ -19,7 +19,7 @@ _KEPT = 8
 _INVENTED = 0.3  # of the detail: from there on a pixel counts as invented
 _WORTH = 0.02  # share of a hole that must lack sources for its texture to be made
 
-_made: OrderedDict[bytes, Detail | None] = OrderedDict()
+_made: OrderedDict[tuple[Filler | None, bytes], Detail | None] = OrderedDict()
 
 
 class Texture:
@@ -29,10 +29,11 @@ class Texture:
         place: The plate.
         family: Colour family of the clip.
         scale: Sample values per 8-bit level.
+        filler: What fills the plate, equal to any that gives the same; None copies patches.
     """
 
-    def __init__(self, place: PlaceOfPlate, *, family: str, scale: float) -> None:
-        self._place, self._family, self._scale = place, family, np.float32(scale)
+    def __init__(self, place: PlaceOfPlate, *, family: str, scale: float, filler: Filler | None = None) -> None:
+        self._place, self._family, self._scale, self._filler = place, family, np.float32(scale), filler
 
     def add(self, frame: NDArray[Any], here: Hole, fill: Floats, trust: Floats) -> tuple[Floats, int]:
         """A fill with texture where nothing was ever seen.
@@ -56,7 +57,7 @@ class Texture:
         lacking = float((1 - trust[never]).sum(dtype=np.float64))
         if lacking <= _WORTH * len(here.inside):
             return fill, 0
-        detail = _detail(plate, self._family)
+        detail = _detail(plate, self._family, self._filler)
         if detail is None:
             return fill, 0
         left, top, right, bottom = detail.box
@@ -69,13 +70,13 @@ class Texture:
         return out, int(np.count_nonzero(weight > _INVENTED))
 
 
-def _detail(plate: Plate, family: str) -> Detail | None:
+def _detail(plate: Plate, family: str, filler: Filler | None) -> Detail | None:
     digest = hashlib.blake2b(family.encode())
     for part in (plate.picture, plate.hidden, plate.stable):
         digest.update(np.ascontiguousarray(part).tobytes())
-    key = digest.digest()
+    key = filler, digest.digest()
     if key not in _made:
-        _made[key] = detail_of(plate, family=family)
+        _made[key] = detail_of(plate, family=family, filler=filler)
         while len(_made) > _KEPT:
             _made.popitem(last=False)
     _made.move_to_end(key)

@@ -7,6 +7,7 @@ membrane does not. How much of it a frame takes is measured on its own ring: the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ from waterz_spool.restore.texture.plate import Plate
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+
+Filler = Callable[[Plate], NDArray[np.float64] | None]
+"""Fills the hole of a plate: [H, W, C] in whole 8-bit levels, the same on every machine of a job; None: it cannot."""
 
 RING_PX = 12
 _GAP_PX = 2  # the rim of the hole tells nothing
@@ -76,12 +80,21 @@ def share_of(plate: Plate, *, family: str) -> float:
     return _ramp(float(plate.stable[ring].mean()), _STILL) * _ramp(rough, _ROUGH)
 
 
-def detail_of(plate: Plate, *, family: str) -> Detail | None:
-    """The detail of a plate; None where it allows none, or where there is too little to copy from."""
+def detail_of(plate: Plate, *, family: str, filler: Filler | None = None) -> Detail | None:
+    """The detail of a plate; None where it allows none, or where there is too little to copy from.
+
+    Args:
+        plate: The plate.
+        family: Its colour family.
+        filler: What fills it; without one patches of its surroundings are copied.
+    """
     share = share_of(plate, family=family)
     if share <= 0:
         return None
-    filled = exemplar_fill(plate.picture, plate.hidden, plate.stable, luma=_luma(plate.picture, family))
+    if filler is None:
+        filled = exemplar_fill(plate.picture, plate.hidden, plate.stable, luma=_luma(plate.picture, family))
+    else:
+        filled = filler(plate)
     if filled is None:
         return None
     values = np.zeros_like(plate.picture)
