@@ -68,6 +68,38 @@ def read_clips(
             stop.set()
 
 
+class _Arrival:
+    """How many frames of a clip are there, or why no more come; apart from the clip, which keeps it to wait for them.
+
+    Were it one with what fills the clip, each would keep the other, and with it all its frames, until Python looks for
+    such rings: rarely.
+    """
+
+    def __init__(self) -> None:
+        self._there = 0
+        self._error: Exception | None = None
+        self._news = threading.Condition()
+
+    def tell(self, there: int) -> None:
+        """So many are there now."""
+        with self._news:
+            self._there = there
+            self._news.notify_all()
+
+    def fail(self, error: Exception) -> None:
+        """No more come; whoever waits raises the error."""
+        with self._news:
+            self._error = error
+            self._news.notify_all()
+
+    def wait(self, count: int) -> None:
+        """Return when so many are there."""
+        with self._news:
+            self._news.wait_for(lambda: self._there >= count or self._error is not None)
+            if self._error is not None:
+                raise self._error
+
+
 class _Reading:
     """One crop on its way into a clip: `read` fills it, in any thread, while others wait for what they need."""
 
@@ -88,9 +120,7 @@ class _Reading:
         self._number = number
         self._form = form
         self._stop = stop
-        self._there = 0
-        self._error: Exception | None = None
-        self._news = threading.Condition()
+        self._arrival = _Arrival()
         frames: Any = np.empty((*shape, min(3, form.plane_count)), form.dtype)
         self.clip = Clip(
             frames=frames,
@@ -101,7 +131,7 @@ class _Reading:
             family=form.family,
             matrix=job.video.colorspace,
             full_range=job.video.color_range == _FULL_RANGE,
-            wait=self._wait,
+            wait=self._arrival.wait,
             plate=plate,
         )
 
@@ -110,9 +140,7 @@ class _Reading:
         try:
             self._fill()
         except Exception as error:  # another thread's error; whoever waits raises it
-            with self._news:
-                self._error = error
-                self._news.notify_all()
+            self._arrival.fail(error)
 
     def _fill(self) -> None:
         steps = 1 << self._form.shift_x, 1 << self._form.shift_y
@@ -128,22 +156,11 @@ class _Reading:
             if read > count:
                 break
             # The last frame counts as there only when it is known to be the last one.
-            self._tell(min(read, count - 1))
+            self._arrival.tell(min(read, count - 1))
         if read != count:
             where = str(self._paths[0])
             raise InputError(f"crop {self._number} has {read} frames, the job file says {count}", where=where)
-        self._tell(count)
-
-    def _tell(self, there: int) -> None:
-        with self._news:
-            self._there = there
-            self._news.notify_all()
-
-    def _wait(self, count: int) -> None:
-        with self._news:
-            self._news.wait_for(lambda: self._there >= count or self._error is not None)
-            if self._error is not None:
-                raise self._error
+        self._arrival.tell(count)
 
 
 def colour_planes(planes: Planes, form: media.WorkFormat) -> Planes:
