@@ -29,6 +29,7 @@ _COMMANDS = {
     "slurm": "slurm",
     "detect": "detect",
     "pick": "pick",
+    "plan": "plan",
     "detector": "detector",
     "doctor": "doctor",
     "models": "models",

@@ -83,7 +83,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
 ]
 
 
-def _worker_count(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+def worker_count(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """A number of workers, or ``auto``, which is 0."""
     if value is None or value == "auto":
         return None if value is None else 0
@@ -92,13 +92,13 @@ def _worker_count(ctx: click.Context, param: click.Parameter, value: str | None)
     return int(value)
 
 
-def _order_options(command: Any) -> Any:
+def order_options(command: Any) -> Any:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def _config(settings: Settings, given: dict[str, Any]) -> Config:
+def config_of(settings: Settings, given: dict[str, Any]) -> Config:
     options = dict(_pair(text) for text in given["encoder_options"])
     return settings.config(
         {
@@ -131,7 +131,7 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _order(given: dict[str, Any]) -> Any:
+def order_of(given: dict[str, Any]) -> Any:
     from waterz_spool.intake.submit import Order
     from waterz_spool.stages.contract.request import parse_box, parse_time
 
@@ -150,17 +150,17 @@ def _order(given: dict[str, Any]) -> Any:
     )
 
 
-def _check_output(videos: tuple[str, ...], output: str) -> None:
+def check_output(videos: tuple[str, ...], output: str) -> None:
     if len(videos) > 1 and output and "{stem}" not in output and not output.endswith("/") and not Path(output).is_dir():
         raise UsageError("one output name for several videos", where=f"-o {output}", todo="use {stem}, or a folder")
 
 
 @click.command("run")
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO|URL...")
-@_order_options
+@order_options
 @click.option(
     "--workers",
-    callback=_worker_count,
+    callback=worker_count,
     metavar="N|auto",
     help="Local workers; auto: one per GPU, else one per two cores.",
 )
@@ -171,8 +171,8 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
     """Process videos on this machine, start to finish. Running it again continues where it stopped."""
     from waterz_spool.report.ending import raise_if_passed
 
-    config, order = _config(settings, given), _order(given)
-    _check_output(videos, order.output)
+    config, order = config_of(settings, given), order_of(given)
+    check_output(videos, order.output)
     failures: list[WaterzError] = []
     results = []
     for video in videos:
@@ -328,7 +328,7 @@ def _interruptible() -> Iterator[None]:
 
 @click.command("submit", cls=SubmitCommand)
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO|URL...")
-@_order_options
+@order_options
 @click.option("--slurm", "workers", type=click.IntRange(min=1), metavar="N", help="Launch N Slurm workers for them.")
 @click.option("--review", is_flag=True, help="Stop once the overlay has been found, until `resume`.")
 @click.option("--wait", is_flag=True, help="Wait until the results are published.")
@@ -347,8 +347,8 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
     from waterz_spool.report.status import summary
     from waterz_spool.report.terminal import Progress
 
-    config, order = _config(settings, given), _order(given)
-    _check_output(videos, order.output)
+    config, order = config_of(settings, given), order_of(given)
+    check_output(videos, order.output)
     if given["report"] and not wait:
         raise UsageError("a report needs the result", where="--report", todo="add --wait")
     progress = partial(Progress, terminal=on_terminal(), as_json=given["as_lines"])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from waterz_spool.media.single import frame_times, stills
     from waterz_spool.media.timing import long_gaps
     from waterz_spool.media.verifying import verify
+    from waterz_spool.media.weighing import Weights, weigh
 
 _HOME = {
     "CropReader": "crops",
@@ -30,6 +31,7 @@ _HOME = {
     "Plane": "pixels",
     "Planes": "pixels",
     "SegmentEncoder": "encode",
+    "Weights": "weighing",
     "WorkFormat": "pixels",
     "check_container": "check",
     "check_times": "check",
@@ -49,6 +51,7 @@ _HOME = {
     "stills": "single",
     "to_frame": "pixels",
     "verify": "verifying",
+    "weigh": "weighing",
     "work_format": "pixels",
 }
 
@@ -61,6 +64,7 @@ __all__ = [
     "Plane",
     "Planes",
     "SegmentEncoder",
+    "Weights",
     "WorkFormat",
     "check_container",
     "check_times",
@@ -80,6 +84,7 @@ __all__ = [
     "stills",
     "to_frame",
     "verify",
+    "weigh",
     "work_format",
 ]
 

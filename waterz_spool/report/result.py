@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -121,7 +121,7 @@ def lines_of(result: Result, *, named: bool) -> list[str]:
     """
     took = f"{_took(result.seconds)}, " if result.seconds is not None else ""
     where = f"{printable(result.output)}: " if named else ""
-    lines = [*_places(result), trust_text(result), f"{where}{took}{size_text(result.bytes)}, verified"]
+    lines = [*places_text(result.tracks, result.source, result.track_count), trust_text(result), f"{where}{took}{size_text(result.bytes)}, verified"]
     if result.look_at_s is not None:
         lines.append(f"look at {clock(result.look_at_s)} first: least was seen there")
     return [*lines, *result.warnings]
@@ -137,15 +137,22 @@ def _detectors(source: str) -> str:
     return f"by {', '.join(first)} and {last}" if first else f"by {last}"
 
 
-def _places(result: Result) -> Iterator[str]:
-    """Where the overlay was, and when."""
-    verb = "removed" if result.source in ("box", "mask") else "found"
-    who = _SOURCES.get(result.source) or _detectors(result.source)
-    for place in result.tracks[:_SHOWN]:
+def places_text(tracks: Sequence[Place], source: str, total: int, *, removed: str = "removed") -> Iterator[str]:
+    """Where the overlay is, when, and who says so; one line per place.
+
+    Args:
+        tracks: The first of them.
+        source: Who said where it is: box, mask, or the names of detectors.
+        total: How many there are.
+        removed: The verb for places that the user gave.
+    """
+    verb = removed if source in ("box", "mask") else "found"
+    who = _SOURCES.get(source) or _detectors(source)
+    for place in tracks[:_SHOWN]:
         when = f"{clock(place.start_s)}-{clock(place.stop_s)}"
         yield f"{verb} {','.join(map(str, place.box))} in {when} ({who})"
-    if result.track_count > _SHOWN:
-        yield f"and {count(result.track_count - _SHOWN, 'more place')}"
+    if total > _SHOWN:
+        yield f"and {count(total - _SHOWN, 'more place')}"
 
 
 def trust_text(result: Result) -> str:

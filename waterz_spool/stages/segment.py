@@ -51,13 +51,14 @@ class SegmentWork:
         self._patches: list[_Patch] = []
         self._confidence: Confidence | None = None
 
-    def restore(self, restorer: Restorer, check: Check) -> None:
+    def restore(self, restorer: Restorer, check: Check, *, tell: Callable[[float], None] | None = None) -> None:
         """Read the crops and fill their hidden pixels.
 
         Args:
             restorer: The back end that the job names. While one that ``streams`` works, the frames are read in a
                 thread beside it, and the crop after the present one, too.
             check: Called between frames and windows; raises to stop.
+            tell: Told how many crops are done, and what share of the next one; None: the claim is told.
 
         Raises:
             InputError: An input is not what the job file names.
@@ -70,7 +71,7 @@ class SegmentWork:
         found: list[Confidence | None] = []
         with closing(read_clips(paths, self.job, beside=restorer.streams, plates=self._plates())) as clips:
             for spec, clip in zip(self.job.segment.crops, clips, strict=True):
-                restored = restorer.restore(replace(clip, tell=self._telling(len(found))), check=check)
+                restored = restorer.restore(replace(clip, tell=self._telling(len(found), tell)), check=check)
                 masks = clip.masks[clip.start : clip.stop].copy()
                 self._patches.append(_Patch(spec, restored.frames, _inside(masks, spec)))
                 found.append(restored.confidence)
@@ -93,8 +94,10 @@ class SegmentWork:
             )
         return placed
 
-    def _telling(self, number: int) -> Callable[[float], None]:
+    def _telling(self, number: int, tell: Callable[[float], None] | None) -> Callable[[float], None]:
         """Reports progress within one crop: crops count alike, and encoding comes after them."""
+        if tell is not None:
+            return lambda share: tell(number + share)
         part = RESTORING / len(self.job.segment.crops)
         return lambda share: self.claim.progress(part * (number + share), "restoring")
 

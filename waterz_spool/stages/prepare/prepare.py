@@ -102,8 +102,8 @@ def prepare(claim: PrepClaim, check: Check) -> bytes:
         if review:
             raise Stop(f"waits for review: look at {review}, then waterz-spool resume {job.id}")
     decided = plan_of(known, job.id)
-    overlay = _overlay_of(decided, request, mask_path(claim, request))
-    publish_segments(claim, decided, overlay, engine=_engine(request), check=check)
+    overlay = overlay_of(decided, request, mask_path(claim, request))
+    publish_segments(claim, decided, overlay, engine=engine_of(request), check=check)
     return msgspec.json.encode(
         {"segments": len(decided.segments), "frames": decided.frame_count, "notes": decided.notes}
     )
@@ -121,7 +121,7 @@ def _as_named(request: JobRequest, mask: Path | None) -> Iterator[None]:
         raise InputError(error.what, where=request.mask_from, todo=todo) from error
 
 
-def _engine(request: JobRequest) -> Engine:
+def engine_of(request: JobRequest) -> Engine:
     """The restorer of the whole job, decided once: segments of one video must not differ by who works on them.
 
     Raises:
@@ -307,7 +307,7 @@ def _frame_range(request: JobRequest, info: VideoInfo, pts: tuple[int, ...]) -> 
     return start, stop
 
 
-def _overlay_of(plan: Plan, request: JobRequest, mask: Path | None) -> Overlay:
+def overlay_of(plan: Plan, request: JobRequest, mask: Path | None) -> Overlay:
     if plan.patches:
         return FoundOverlay(plan.patches, plan.video, source=plan.overlay_source, limits=request.limits)
     found = _given(request, plan.video, mask, plan.pts)

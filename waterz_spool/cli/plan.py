@@ -1,0 +1,63 @@
+"""`plan`: what `run` would do, how long it would take, how large the result would be."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from waterz_spool.cli.context import Settings, on_terminal, private_spool, shared_options
+from waterz_spool.cli.start import config_of, order_of, order_options, worker_count
+
+if TYPE_CHECKING:
+    from waterz_spool.config import Config
+
+
+@click.command("plan")
+@click.argument("video", type=click.Path(path_type=Path))
+@order_options
+@click.option(
+    "--workers",
+    callback=worker_count,
+    metavar="N|auto",
+    help="Local workers of the run; auto: one per GPU, else one per two cores.",
+)
+@shared_options
+def plan_command(settings: Settings, video: Path, **given: Any) -> None:
+    """Say what `run` with the same options would do: segments, crops, engine, about how long, about how large.
+
+    The whole video is looked at, as `run` does first. Then short pieces of it are made and thrown away, to measure
+    what this machine takes; no result is written.
+    """
+    from waterz_spool import restore
+    from waterz_spool.report.terminal import Progress
+    from waterz_spool.report.planned import lines_of
+    from waterz_spool.tools.planning import forecast, planned
+    from waterz_spool.tools.trial import trial
+
+    config, order = config_of(settings, given), order_of(given)
+    restore.chosen(config.restore).require()
+    workers, threads = local_share(config)
+    progress = Progress(terminal=on_terminal(), as_json=given["as_lines"])
+    begun = time.monotonic()
+    try:
+        look = progress.share(video.name, "looking")
+        with trial(video, order, config, folder=private_spool().parent, threads=threads, tell=look) as on:
+            found = forecast(on, tell=progress.share(video.name, "measuring"))
+            made = planned(on, found, workers=workers, took_s=time.monotonic() - begun)
+    finally:
+        progress.end()
+    settings.emit(msgspec.to_builtins(made), "\n".join(lines_of(made)))
+
+
+def local_share(config: Config) -> tuple[int, int]:
+    """How many workers `run` starts here, and how many threads the restorer of each has."""
+    from waterz_spool import restore
+    from waterz_spool.launch.local import default_threads, default_workers, visible_gpus
+
+    gpus = visible_gpus() if restore.may_use_gpu(config.restore) else ()
+    count = config.worker.workers or len(gpus) or default_workers()
+    return count, config.worker.restore_threads or default_threads(count)
