@@ -33,8 +33,8 @@ def plan_command(settings: Settings, video: Path, **given: Any) -> None:
     what this machine takes; no result is written.
     """
     from waterz_spool import restore
-    from waterz_spool.report.terminal import Progress
     from waterz_spool.report.planned import lines_of
+    from waterz_spool.report.terminal import Progress
     from waterz_spool.tools.planning import forecast, planned
     from waterz_spool.tools.trial import trial
 

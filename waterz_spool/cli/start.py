@@ -93,12 +93,14 @@ def worker_count(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 def order_options(command: Any) -> Any:
+    """What to remove and how: the options that `run` shares with others."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def config_of(settings: Settings, given: dict[str, Any]) -> Config:
+    """The configuration with what these options say."""
     options = dict(_pair(text) for text in given["encoder_options"])
     return settings.config(
         {
@@ -132,6 +134,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def order_of(given: dict[str, Any]) -> Any:
+    """What these options ask of one video, an `Order`."""
     from waterz_spool.intake.submit import Order
     from waterz_spool.stages.contract.request import parse_box, parse_time
 
@@ -150,7 +153,7 @@ def order_of(given: dict[str, Any]) -> Any:
     )
 
 
-def check_output(videos: tuple[str, ...], output: str) -> None:
+def _check_output(videos: tuple[str, ...], output: str) -> None:
     if len(videos) > 1 and output and "{stem}" not in output and not output.endswith("/") and not Path(output).is_dir():
         raise UsageError("one output name for several videos", where=f"-o {output}", todo="use {stem}, or a folder")
 
@@ -172,7 +175,7 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
     from waterz_spool.report.ending import raise_if_passed
 
     config, order = config_of(settings, given), order_of(given)
-    check_output(videos, order.output)
+    _check_output(videos, order.output)
     failures: list[WaterzError] = []
     results = []
     for video in videos:
@@ -348,7 +351,7 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
     from waterz_spool.report.terminal import Progress
 
     config, order = config_of(settings, given), order_of(given)
-    check_output(videos, order.output)
+    _check_output(videos, order.output)
     if given["report"] and not wait:
         raise UsageError("a report needs the result", where="--report", todo="add --wait")
     progress = partial(Progress, terminal=on_terminal(), as_json=given["as_lines"])

@@ -67,11 +67,6 @@ class Measured:
         """Frames of the piece."""
         return self.piece.stop - self.piece.start
 
-    @property
-    def effort(self) -> int:
-        """Of its crops together."""
-        return sum(map(effort, self.piece.crops))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -203,16 +198,20 @@ _KEY_EVERY = 250  # frames: what encoders do where nothing else asks for a key f
 
 def _rates(measured: Sequence[Measured], source: Source, decode: Took) -> _Rates:
     restored = [each for each in measured if each.piece.crops]
-    frames = max(1, sum(each.frames for each in measured))
+    crops = [crop for each in restored for crop in each.piece.crops]
+    fixed = _sum(each.fixed for each in restored)
+    frames = 1 / max(1, sum(each.frames for each in measured))
     keys = [size for each in measured for size in each.key_bytes]
+    frame_bytes, growth = _weights(measured, source)
     return _Rates(
-        cut=_sum(_cutting(each, source, decode) for each in restored)
-        * (1 / max(1, sum(cut_px(crop) for each in restored for crop in each.piece.crops))),
-        **_restoring(restored),
-        encode=_sum(_encoding(each, source, decode) for each in measured) * (1 / frames),
-        verify=_sum(each.verify for each in measured) * (1 / frames),
+        cut=_sum(_cutting(each, source, decode) for each in restored) * (1 / max(1, sum(map(cut_px, crops)))),
+        fixed=fixed * (1 / max(1, len(crops))),
+        effort=(_sum(each.restore for each in restored) - fixed) * (1 / max(1, sum(map(effort, crops)))),
+        encode=_sum(_encoding(each, source, decode) for each in measured) * frames,
+        verify=_sum(each.verify for each in measured) * frames,
         key_bytes=sum(keys) / max(1, len(keys)),
-        **_weights(measured, source),
+        frame_bytes=frame_bytes,
+        growth=growth,
     )
 
 
@@ -227,15 +226,6 @@ def _cutting(each: Measured, source: Source, decode: Took) -> Took:
 
 def _encoding(each: Measured, source: Source, decode: Took) -> Took:
     return each.encode - decode * (each.piece.stop - before(source.keys, each.piece.start))
-
-
-def _restoring(restored: Sequence[Measured]) -> dict[str, Took]:
-    fixed = _sum(each.fixed for each in restored)
-    grown = _sum(each.restore for each in restored) - fixed
-    return {
-        "fixed": fixed * (1 / max(1, sum(len(each.piece.crops) for each in restored))),
-        "effort": grown * (1 / max(1, sum(each.effort for each in restored))),
-    }
 
 
 _STANDS_OUT = 4.0
@@ -257,12 +247,11 @@ def fixed_part(told: Sequence[tuple[float, Took]]) -> Took:
     return took - others if took.cpu_s > _STANDS_OUT * others.cpu_s else Took()
 
 
-def _weights(measured: Sequence[Measured], source: Source) -> dict[str, float]:
-    """What frames that are no key frames weigh: a part that all have, and one that grows with the source's."""
+def _weights(measured: Sequence[Measured], source: Source) -> tuple[float, float]:
+    """Bytes of frames that are no key frames: those that all have, and those that each byte of the source's brings."""
     others = [each.frames - len(each.key_bytes) for each in measured]
     weights = [_weight(source, each.piece) for each in measured]
-    frame_bytes, growth = _fit(others, weights, [each.other_bytes for each in measured])
-    return {"frame_bytes": frame_bytes, "growth": growth}
+    return _fit(others, weights, [each.other_bytes for each in measured])
 
 
 def _weight(source: Source, segment: SegmentSpec) -> float:

@@ -81,7 +81,7 @@ _ROWS = 12
 
 def lines_of(planned: Planned) -> list[str]:
     """The plan in lines."""
-    lines = [
+    return [
         f"{printable(planned.name)}: {count(planned.frames, 'frame')}, {clock(planned.duration_s)}",
         *places_text(planned.tracks, planned.source, len(planned.tracks), removed="to remove:"),
         *planned.notes,
@@ -92,7 +92,6 @@ def lines_of(planned: Planned) -> list[str]:
         *_estimates(planned),
         f"result: about {size_text(planned.bytes)} (source {size_text(planned.source_bytes)}), {planned.output}",
     ]
-    return lines
 
 
 def _kinds(planned: Planned) -> Iterator[str]:
@@ -115,7 +114,8 @@ def _estimates(planned: Planned) -> Iterator[str]:
     for each in planned.estimates:
         here = "  (a run here)" if each.workers == planned.workers else ""
         yield f"{count(each.workers, 'worker'):>10}: about {about(each.seconds)}{here}"
-    yield f"measured on {count(planned.measured_frames, 'frame')} under the present load; workers with what one has here"
+    measured = count(planned.measured_frames, "frame")
+    yield f"measured on {measured} under the present load, for workers that have what one has here"
 
 
 def about(seconds: float) -> str:

@@ -121,7 +121,11 @@ def lines_of(result: Result, *, named: bool) -> list[str]:
     """
     took = f"{_took(result.seconds)}, " if result.seconds is not None else ""
     where = f"{printable(result.output)}: " if named else ""
-    lines = [*places_text(result.tracks, result.source, result.track_count), trust_text(result), f"{where}{took}{size_text(result.bytes)}, verified"]
+    lines = [
+        *places_text(result.tracks, result.source, result.track_count),
+        trust_text(result),
+        f"{where}{took}{size_text(result.bytes)}, verified",
+    ]
     if result.look_at_s is not None:
         lines.append(f"look at {clock(result.look_at_s)} first: least was seen there")
     return [*lines, *result.warnings]

@@ -308,6 +308,11 @@ def _frame_range(request: JobRequest, info: VideoInfo, pts: tuple[int, ...]) -> 
 
 
 def overlay_of(plan: Plan, request: JobRequest, mask: Path | None) -> Overlay:
+    """The masks that a plan was made for.
+
+    Raises:
+        UsageError: The plan is not that of the request.
+    """
     if plan.patches:
         return FoundOverlay(plan.patches, plan.video, source=plan.overlay_source, limits=request.limits)
     found = _given(request, plan.video, mask, plan.pts)

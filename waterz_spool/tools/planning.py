@@ -7,12 +7,12 @@ from itertools import accumulate
 
 import msgspec
 
-from waterz_spool.tools.trial import MOST_PIECES, Trial
-from waterz_spool.plan.forecast import Forecast, Measured
 from waterz_spool.geometry import Geometry
+from waterz_spool.plan.forecast import Forecast, Measured
 from waterz_spool.plan.pieces import context_of, effort, kind_of, piece
 from waterz_spool.records import CropSpec, Place, SegmentSpec
 from waterz_spool.report.planned import Estimate, Kind, Planned, PlannedCrop, PlannedSegment
+from waterz_spool.tools.trial import MOST_PIECES, Trial
 
 _RESTORE_S, _ENCODE_S = 6.0, 4.0
 """Seconds of processors; the piece in which they are used up is the last one."""
