@@ -40,6 +40,8 @@ class Settings:
 
     def spool_root(self) -> Path:
         """The chosen spool, else the private one of this user."""
+        from waterz_spool.intake.spools import private_spool
+
         return self.chosen_spool() or private_spool()
 
     def emit_each(self, items: Sequence[tuple[Any, str]]) -> None:
@@ -57,12 +59,6 @@ class Settings:
 def _plain_json(text: str) -> str:
     """JSON leaves characters as they are that some terminals obey, such as U+009B."""
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
-
-
-def private_spool() -> Path:
-    """A spool in the user's state folder, for work that needs no other machine."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "waterz-spool"
 
 
 def shared_options(command: Callable[..., None]) -> Callable[..., None]:

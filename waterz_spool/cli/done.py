@@ -11,30 +11,39 @@ from waterz_spool.cli.context import Settings
 from waterz_spool.errors import UsageError
 
 if TYPE_CHECKING:
+    from waterz_spool.report.result import Result
     from waterz_spool.spool import Job, Spool
 
 
 def tell_result(settings: Settings, job: Job, *, named: bool, report: bool = False) -> None:
-    """Say what was done for a published job, on standard error: results go to standard output.
+    """Say what was done for a published job, if its records tell.
 
     Args:
-        settings: With --json the same is part of the document.
+        settings: As for `tell`.
         job: The job.
         named: Whether to say where the result lies, too.
         report: Write the summary file and the report's page.
     """
-    from waterz_spool.report.result import lines_of, result_of
-    from waterz_spool.tools.reporting import write_report
-    from waterz_spool.tools.summary import summary_path, write_summary
+    from waterz_spool.report.result import result_of
+    from waterz_spool.tools.reporting import write_beside
 
-    result = result_of(job)
-    if result is None:
-        return
-    lines = lines_of(result, named=named)
-    if report:
-        page = summary_path(Path(result.output)).with_suffix(".html")
-        write_report(job, page)
-        lines += [f"summary: {write_summary(result)}", f"report: {page}"]
+    if result := result_of(job):
+        tell(settings, result, write_beside(job, result) if report else (), named=named)
+
+
+def tell(settings: Settings, result: Result, files: tuple[Path, ...], *, named: bool) -> None:
+    """Say what was done, on standard error: results go to standard output.
+
+    Args:
+        settings: With --json the same is part of the document.
+        result: What was done.
+        files: The summary file and the report's page, if they were written.
+        named: Whether to say where the result lies, too.
+    """
+    from waterz_spool.report.result import lines_of
+
+    kinds = zip(("summary", "report"), files, strict=False)
+    lines = [*lines_of(result, named=named), *(f"{kind}: {path}" for kind, path in kinds)]
     if not settings.as_json:
         click.echo("\n".join(lines), err=True)
 

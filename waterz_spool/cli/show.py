@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from waterz_spool.cli.context import Settings, private_spool, shared_options
+from waterz_spool.cli.context import Settings, shared_options
 from waterz_spool.errors import UsageError
 from waterz_spool.spool import Job, Spool, Task
 
@@ -96,6 +96,7 @@ def explain_command(settings: Settings, name: str) -> None:
 
 
 def _around(settings: Settings, spool: Spool) -> Around:
+    from waterz_spool.intake.spools import private_spool
     from waterz_spool.launch.slurm.left import workers_coming
     from waterz_spool.report.explain import Around
     from waterz_spool.report.living import Living

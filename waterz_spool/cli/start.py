@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from waterz_spool.cli.backends import detector_option, engine_option
-from waterz_spool.cli.context import Settings, json_progress, on_terminal, private_spool, shared_options
-from waterz_spool.cli.done import tell_result
+from waterz_spool.cli.context import Settings, json_progress, on_terminal, shared_options
+from waterz_spool.cli.done import tell, tell_result
 from waterz_spool.cli.sbatch import SubmitCommand, sbatch_arguments
 from waterz_spool.config import Config
-from waterz_spool.errors import InputError, JobFailedError, NoOverlayError, UsageError, WaterzError, printable
+from waterz_spool.errors import JobFailedError, UsageError, WaterzError, printable
 
 if TYPE_CHECKING:
-    from waterz_spool.launch.local import LocalWorkers
-    from waterz_spool.spool import Job, Spool
+    from waterz_spool.spool import Job
 
 _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
@@ -193,16 +191,6 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
     raise_if_passed({data["job"]: data.get("passed", ()) for data, _ in results})
 
 
-def _done(job: Any) -> int:
-    return sum(task.kind == "done" for task in job.state().tasks)
-
-
-def _name_video(error: WaterzError, job: Job, video: str) -> None:
-    """The job is about to go: what is wrong is the video's."""
-    if error.where == f"job {job.id}":
-        error.where = video
-
-
 def _say_stopped(job: Job) -> None:
     """What is kept, and how it goes on."""
     from waterz_spool.report.words import are, count
@@ -239,68 +227,32 @@ def _run_one(
     named_too: bool,
 ) -> tuple[dict[str, Any], str]:
     """Run one video; returns what to print."""
-    from waterz_spool import restore
-    from waterz_spool.intake.spools import open_or_create
-    from waterz_spool.intake.submit import settled_output, submit
-    from waterz_spool.intake.url import as_file, drop
-    from waterz_spool.launch.follow import run_local
-    from waterz_spool.report.ending import result_path
-    from waterz_spool.report.living import Living
-    from waterz_spool.report.status import notes_of, summary
+    from waterz_spool.launch.here import Here
     from waterz_spool.report.terminal import Progress
-    from waterz_spool.tools.summary import check_summary
 
-    restore.chosen(config.restore).require()  # say at once what prepare, here too, would say after some tries
-    shared = settings.chosen_spool()
-    spool = open_or_create(shared or private_spool(), config)
-    path, order = as_file(video, order, spool, config, progress=Progress(terminal=on_terminal(), as_json=as_lines))
-    mine = shared is None and not keep
-    output = settled_output(path, order, config, base=Path.cwd())
-    order = replace(order, output=str(output))
-    if report:
-        check_summary(output, overwrite=config.output.overwrite)
-    job = submit(spool, path, order, config, base=Path.cwd())
-    if spool.paused:
-        raise UsageError("the whole spool is paused", where=str(spool.root), todo="waterz-spool resume")
-    workers = _workers(settings, spool, job, config)
-    done = 0
+    here = Here(
+        video,
+        order,
+        config,
+        root=settings.chosen_spool(),
+        keep=keep,
+        report=report,
+        progress=partial(Progress, terminal=on_terminal(), as_json=as_lines),
+        config_file=settings.config_file,
+    )
+    before = here.done
     try:
-        if job.state().paused:
-            job.resume()
-        done = _done(job)
         with _interruptible():
-            run_local(job, workers, Progress(terminal=on_terminal(), as_json=as_lines))
-        printed = {**summary(job, Living(spool)), "boxes": notes_of(job, job.state())}, f"{result_path(job)}"
-        tell_result(settings, job, named=named_too, report=report)
+            ran = here.work()
     except Interrupted as stop:
-        _say_stopped(job)
+        _say_stopped(here.job)
         if requeue:
-            _come_back(stop, useful=_done(job) > done)
+            _come_back(stop, useful=here.done > before)
         raise
-    except FileNotFoundError:
-        if mine and output.exists():  # the same command at the same time was first, and has tidied up
-            return {"job": job.id, "output": str(output)}, str(output)
-        raise
-    except (UsageError, NoOverlayError, InputError) as error:
-        _name_video(error, job, video)
-        if mine:  # no further attempt can succeed: leave no copy of the source behind
-            spool.clean(older_than_s=0.0, states=("failed",), jobs=[job.id], dry_run=False)
-        raise
-    if mine:
-        spool.clean(older_than_s=0.0, states=("done",), jobs=[job.id], dry_run=False)
-        drop(video, spool)
-    return printed
-
-
-def _workers(settings: Settings, spool: Spool, job: Job, config: Config) -> LocalWorkers:
-    """Workers of this machine for one job, not started yet."""
-    from waterz_spool import restore
-    from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers, visible_gpus
-
-    gpus = visible_gpus() if restore.may_use_gpu(config.restore) else ()
-    count = config.worker.workers or len(gpus) or default_workers()
-    threads = config.worker.restore_threads or default_threads(count)
-    return LocalWorkers(spool.root, [job.id], count=count, threads=threads, gpus=gpus, config_file=settings.config_file)
+    if ran.result:
+        tell(settings, ran.result, ran.files, named=named_too)
+    here.tidy()
+    return ran.data, str(ran.output)
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)

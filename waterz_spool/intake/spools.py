@@ -23,6 +23,12 @@ _LASTING = (errno.EACCES, errno.EPERM, errno.EROFS)  # time does not heal it
 _LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "f2fs", "bcachefs"}
 
 
+def private_spool() -> Path:
+    """A spool in the user's state folder, for work that needs no other machine."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "waterz-spool"
+
+
 def open_or_create(root: Path, config: Config) -> Spool:
     """The spool at ``root``; a new one gets the timing that its file system needs."""
     try:

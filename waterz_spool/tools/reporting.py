@@ -24,6 +24,7 @@ from waterz_spool.spool import Job, JobState
 from waterz_spool.stages.contract.payloads import plan_of
 from waterz_spool.stages.contract.request import JobRequest, decode_request
 from waterz_spool.stages.prepare.sheet import write_whole
+from waterz_spool.tools.summary import summary_path, write_summary
 
 MOST_PAIRS = 6
 _AROUND = 1.5  # of an overlay's sides: so much of the picture is shown on each side of it
@@ -65,6 +66,13 @@ def job_report(job: Job, state: JobState | None = None) -> str:
 def write_report(job: Job, path: Path) -> None:
     """Write the report of a job; the file is whole whenever it is there. Errors as for `job_report`."""
     write_whole(path, job_report(job).encode())
+
+
+def write_beside(job: Job, result: Result) -> tuple[Path, Path]:
+    """Write the summary file and the report beside a published result; where they lie. Errors as for `job_report`."""
+    page = summary_path(Path(result.output)).with_suffix(".html")
+    write_report(job, page)
+    return write_summary(result), page
 
 
 def _segments(job: Job, state: JobState, plan: Plan) -> Iterator[SegmentLine]:
