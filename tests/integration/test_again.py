@@ -14,14 +14,17 @@ import pytest
 from tests.integration.conftest import as_json, box_option, read_yuv
 from tests.integration.test_video_is_the_users import BOX, run
 from tests.media import make
-from waterz_spool import config
+from waterz_spool import config, restore
+from waterz_spool.backends import RESTORERS
 from waterz_spool.errors import JobFailedError, UsageError
 from waterz_spool.intake.inbox import Watcher, _notified
 from waterz_spool.intake.spools import open_or_create
 from waterz_spool.intake.submit import Order, submit
 from waterz_spool.launch.follow import follow
-from waterz_spool.spool import Spool
+from waterz_spool.spool import Session, Spool
+from waterz_spool.stages.contract.payloads import segment_job_of
 from waterz_spool.stages.loop.worker import StopFlag
+from waterz_spool.stages.prepare.prepare import prepare
 
 
 @pytest.fixture
@@ -39,6 +42,35 @@ def test_a_result_that_was_decided_but_not_published_is_published_by_whoever_wai
     assert (job.state().state, job.state().published) == ("done", False)
     follow(job, timeout_s=30)
     assert (tmp_path / "tiny.clean.mp4").exists()
+
+
+def test_a_second_attempt_at_prepare_cannot_choose_another_engine(tmp_path, monkeypatch):
+    """Under auto the machine decides; one that prepares the rest of a job may have what the first had not."""
+    resolved = config.load(
+        overrides={
+            "plan": {"segment_s": 0.4, "min_segment_frames": 8, "context_frames": 2},
+            "restore": {"engine": "auto"},
+        }
+    )
+    spool = open_or_create(tmp_path / "spool", resolved)
+    job = submit(spool, make.video(tmp_path / "v.mp4", frames=24), Order(exact_boxes=(BOX,)), resolved)
+
+    def attempt(name, check):
+        monkeypatch.setattr(restore, "chosen", lambda options: RESTORERS.load(name))
+        with Session(spool, tasks={"prep"}, threads=False) as session:
+            claim = session.next()
+            claim.done([], prepare(claim, check))
+
+    def stop_between():
+        if job.log.scan().ready:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attempt("membrane", stop_between)
+    assert len(job.log.scan().ready) < job.state().segments
+    attempt("propagate", lambda: None)
+    jobs = [segment_job_of(job.segment(index), job.id) for index in range(job.state().segments)]
+    assert {each.engine for each in jobs} == {"membrane"}
 
 
 def test_cancelled_work_can_be_asked_for_again(tiny, tmp_path):

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from waterz_spool import detect, media, restore
+from waterz_spool.backends import RESTORERS
 from waterz_spool.config import Config
 from waterz_spool.detect.base import Findings
 from waterz_spool.errors import InputError, NoOverlayError, UsageError
@@ -26,8 +27,8 @@ from waterz_spool.geometry import Geometry
 from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.records import DisplayBox, OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Restorer, Stop
-from waterz_spool.spool import PrepClaim
-from waterz_spool.stages.contract.payloads import plan_of
+from waterz_spool.spool import Job, PrepClaim
+from waterz_spool.stages.contract.payloads import plan_of, segment_job_of
 from waterz_spool.stages.contract.request import JobRequest, decode_request
 from waterz_spool.stages.prepare.asked import dropped_hdr, encode_settings
 from waterz_spool.stages.prepare.boxes import boxed
@@ -103,7 +104,7 @@ def prepare(claim: PrepClaim, check: Check) -> bytes:
             raise Stop(f"waits for review: look at {review}, then waterz-spool resume {job.id}")
     decided = plan_of(known, job.id)
     overlay = overlay_of(decided, request, mask_path(claim, request))
-    publish_segments(claim, decided, overlay, engine=engine_of(request), check=check)
+    publish_segments(claim, decided, overlay, engine=_engine(request, job), check=check)
     return msgspec.json.encode(
         {"segments": len(decided.segments), "frames": decided.frame_count, "notes": decided.notes}
     )
@@ -130,6 +131,17 @@ def engine_of(request: JobRequest) -> Engine:
     options = request.config.restore
     kind = restore.chosen(options)
     return Engine(kind.name, kind.pinned(options), kind.texture and options.texture == "auto")
+
+
+def _engine(request: JobRequest, job: Job) -> Engine:
+    """The same, but what an earlier attempt has published is decided: ``auto`` might choose another one here."""
+    ready = job.log.scan().ready
+    published = job.segment(min(ready)) if ready else None
+    if published is None:
+        return engine_of(request)
+    made = segment_job_of(published, job.id)
+    texture = RESTORERS.load(made.engine).texture and request.config.restore.texture == "auto"
+    return Engine(made.engine, made.engine_options, texture)
 
 
 def mask_path(claim: PrepClaim, request: JobRequest) -> Path | None:
