@@ -5,7 +5,7 @@ import pytest
 from tests.integration.test_video_is_the_users import BOX
 from tests.media import make
 from waterz_spool import config
-from waterz_spool.errors import UsageError
+from waterz_spool.errors import NoOverlayError
 from waterz_spool.intake.spools import private_spool
 from waterz_spool.intake.submit import Order
 from waterz_spool.launch.here import run
@@ -30,7 +30,7 @@ def test_a_video_is_processed_and_its_job_goes(tiny, tmp_path):
 
 def test_a_video_that_cannot_be_processed_leaves_no_copy_and_is_named(tiny):
     resolved = config.load(overrides={"restore": {"engine": "membrane"}})
-    with pytest.raises(UsageError) as caught:
-        run(tiny, Order(boxes=((900, 900, 9, 9),)), resolved)
+    with pytest.raises(NoOverlayError) as caught:
+        run(tiny, Order(), resolved)
     assert str(tiny) in str(caught.value)
     assert Spool.open(private_spool()).jobs() == []
