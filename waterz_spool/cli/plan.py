@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from waterz_spool.cli.context import Settings, on_terminal, private_spool, shared_options
+from waterz_spool.cli.context import Settings, on_terminal, shared_options
 from waterz_spool.cli.start import config_of, order_of, order_options, worker_count
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def plan_command(settings: Settings, video: Path, **given: Any) -> None:
     what this machine takes; no result is written.
     """
     from waterz_spool import restore
+    from waterz_spool.intake.spools import private_spool
     from waterz_spool.report.planned import lines_of
     from waterz_spool.report.terminal import Progress
     from waterz_spool.tools.planning import forecast, planned
