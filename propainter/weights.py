@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SLAB = "NTU S-Lab License 1.0 (non-commercial use only)"
-RELEASES = "https://github.com/sczhou/ProPainter/releases (tag v0.1.0)"
+RELEASES = "https://github.com/sczhou/ProPainter/releases/download/v0.1.0"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class WeightFile:
         licence: Licence of the weights.
         what: What the network does, one line.
         tensors: Number of tensors in the file.
-        source: Where the authors publish it.
         sha256: Official sha256 of the file, or None where this project knows no trustworthy value.
     """
 
@@ -43,8 +42,12 @@ class WeightFile:
     licence: str
     what: str
     tensors: int
-    source: str = RELEASES
     sha256: str | None = None
+
+    @property
+    def source(self) -> str:
+        """URL at which the authors publish it."""
+        return f"{RELEASES}/{self.name}"
 
 
 RAFT_FILE = WeightFile("raft-things.pth", "BSD-3-Clause (princeton-vl/RAFT)", "optical flow between frames (RAFT)", 179)

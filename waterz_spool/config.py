@@ -134,6 +134,9 @@ class RestoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Literal["auto", "off"],
         _opt("texture for what no frame shows on still shots; off: only what was seen, and smooth colour"),
     ] = "auto"
+    weights_url: Annotated[
+        str, _opt("where `models get` finds weight files by their names; empty: where their authors publish them")
+    ] = ""
     torch_threads: Annotated[
         int, _opt("threads of a network on a CPU; fixed, because sums depend on it", "threads", ge=1, le=256)
     ] = 2

@@ -1,21 +1,22 @@
-"""`models list`, `models verify` and `models path`: the back ends that are installed, and the weights they need."""
+"""`models list`, `verify`, `path` and `get`: the back ends that are installed, and the weights they need."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
 from waterz_spool.backends import DETECTORS, RESTORERS
-from waterz_spool.cli.context import Settings, shared_options
-from waterz_spool.errors import SetupError
+from waterz_spool.cli.context import Settings, json_progress, on_terminal, shared_options
+from waterz_spool.errors import SetupError, UsageError
 
 
 @click.group("models")
 def models_command() -> None:
     """Restorers and detectors, and weights: what they are, where they belong, whether they are whole.
 
-    Nothing is downloaded.
+    Nothing is downloaded but by `models get`.
     """
 
 
@@ -68,11 +69,62 @@ def _line(what: str, kind: type[Any], *, gpu: bool, weights: str) -> dict[str, s
 
 
 @models_command.command("verify")
+@click.argument("engines", nargs=-1, metavar="[ENGINE]...")
 @shared_options
-def verify_command(settings: Settings) -> None:
-    """Load each file and check that it is what it should be."""
-    states = [state for kind in RESTORERS.usable() if kind.weights for state in kind.verified()]
-    settings.emit(states, "\n".join(f"{each.file}: {each.state} {each.detail}".rstrip() for each in states))
+def verify_command(settings: Settings, *, engines: tuple[str, ...]) -> None:
+    """Load each file and check that it is what it should be.
+
+    Without ENGINE: all files of the engines of which at least one file is there.
+    """
+    from waterz_spool.restore.weights import absent
+
+    kinds = [RESTORERS.load(name) for name in engines] or list(RESTORERS.usable())
+    found = [kind for kind in kinds if kind.weights and (engines or len(absent(kind.weights)) < len(kind.weights))]
+    states = [state for kind in found for state in kind.verified()]
+    lines = [f"{each.file}: {each.state} {each.detail}".rstrip() for each in states]
+    settings.emit(states, "\n".join(lines) or "no weight files are there; `waterz-spool models list` names them")
     bad = [each.file for each in states if each.state != "ok"]
     if bad:
         raise SetupError(f"not usable: {', '.join(bad)}", todo="waterz-spool models list says where to get them")
+
+
+@models_command.command("get")
+@click.argument("engine")
+@click.option("--accept-licence", is_flag=True, help="You have read the licence of each file and keep to it.")
+@json_progress
+@shared_options
+def get_command(settings: Settings, *, engine: str, accept_licence: bool, as_lines: bool) -> None:
+    """Fetch the missing weight files of an engine from where their authors publish them.
+
+    The licence of each file is shown first. An interrupted download continues with the same command.
+    `restore.weights_url` in the configuration names another server.
+    """
+    from waterz_spool.intake.url import moment_of
+    from waterz_spool.report.terminal import Progress
+    from waterz_spool.tools.weights import get, offers
+
+    offered = offers(engine, base_url=settings.config().restore.weights_url)
+    for each in offered:
+        click.echo(f"{each.file.name}: {each.file.what}\n  licence: {each.file.licence}\n  from: {each.url}", err=True)
+    if offered and not accept_licence:
+        raise UsageError(
+            "nothing was fetched: the licences above are yours to keep",
+            todo=f"read them, then run: waterz-spool models get {engine} --accept-licence",
+        )
+    progress = Progress(terminal=on_terminal(), as_json=as_lines)
+    got = []
+    try:
+        for each in offered:
+            tell = partial(_tell, progress, moment_of, each.file.name)
+            got.append(str(get(each, tell=tell)))
+    finally:
+        progress.end()
+    states = RESTORERS.load(engine).verified()
+    settings.emit({"fetched": got, "files": states}, "\n".join(f"{each.file}: {each.state}" for each in states))
+    bad = [f"{each.file} ({each.detail})" for each in states if each.state != "ok"]
+    if bad:
+        raise SetupError(f"not usable: {', '.join(bad)}", todo="remove them and get them again")
+
+
+def _tell(progress: Any, moment_of: Any, name: str, done: int, total: int | None) -> None:
+    progress.tell(lambda elapsed_s: moment_of(name, done, total, elapsed_s))

@@ -52,12 +52,16 @@ class FetchRules:
         stall_s: A connection that is silent this long is given up.
         tries: Consecutive attempts without progress.
         wait_s: Before the second attempt; doubled each time.
+        look: Looks at the complete content; raises InputError where it is not what was wanted.
+        todo: What to do when it is not.
     """
 
     max_bytes: int
     stall_s: float = 30.0
     tries: int = 6
     wait_s: float = 1.0
+    look: Callable[[Path], object] = media.probe
+    todo: str = "give the URL of the video itself; pages are not searched for videos"
 
 
 def is_url(text: str) -> bool:
@@ -80,7 +84,7 @@ def fetch(
     tell: Tell = lambda done, total: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """The file behind a URL, complete and found to be a video; unchanged since the last time, it is the same file.
+    """The file behind a URL, complete and looked at; unchanged since the last time, it is the same file.
 
     Args:
         url: Http or https; a user name and password in it go to its own host only.
@@ -91,7 +95,7 @@ def fetch(
 
     Raises:
         UsageError: Not an http or https URL.
-        InputError: Refused by the server, too large, or not a video that can be worked on.
+        InputError: Refused by the server, too large, or not what is wanted.
         TryAgainError: The network failed too often; what came is kept for the next time.
     """
     wanted = Url.of(url)
@@ -144,7 +148,7 @@ def as_file(
 
     def tell(done: int, total: int | None) -> None:
         if progress:
-            progress.tell(lambda elapsed_s: _moment(name, done, total, elapsed_s))
+            progress.tell(lambda elapsed_s: moment_of(name, done, total, elapsed_s))
 
     spool.world.ops.mkdir(spool.layout.fetched)
     rules = FetchRules(max_bytes=int(config.ingest.max_gib * 2**30))
@@ -173,7 +177,7 @@ def _check_output(fetched: Path, template: str, *, overwrite: bool) -> None:
         raise exists_already(output)
 
 
-def _moment(name: str, done: int, total: int | None, elapsed_s: float) -> Moment:
+def moment_of(name: str, done: int, total: int | None, elapsed_s: float) -> Moment:
     """Where a download stands, in MiB."""
     rate = done / elapsed_s if elapsed_s > 1 else None
     return Moment(
@@ -233,16 +237,16 @@ class _Kept:
         """Drop the part."""
         self._part.unlink(missing_ok=True)
 
-    def finish(self, changed_s: float | None) -> Path:
+    def finish(self, changed_s: float | None, look: Callable[[Path], object]) -> Path:
         """The complete file, after a look at its content.
 
         Raises:
-            InputError: It is no video that can be worked on; nothing is kept.
+            InputError: It is not what was wanted; nothing is kept.
         """
         if not self._part.exists():
             return self.file
         try:
-            media.probe(self._part)
+            look(self._part)
         except InputError:
             self.forget()
             raise
@@ -271,7 +275,7 @@ class _Download:
 
         Raises:
             BrokenError: It ended early.
-            InputError: Refused, too large, or no video.
+            InputError: Refused, too large, or not what is wanted.
         """
         with self._answer() as answer:
             mark = answer.mark or self._kept.mark if answer.partial else answer.mark
@@ -280,12 +284,12 @@ class _Download:
                 with self._kept.opened(mark, answer.start, answer.total) as file:
                     self._receive(answer, file)
         try:
-            return self._kept.finish(answer.changed_s)
+            return self._kept.finish(answer.changed_s, self._rules.look)
         except InputError as error:
             raise InputError(
                 f"what came cannot be used: {error.what}",
                 where=shown(self._url.text),
-                todo="give the URL of the video itself; pages are not searched for videos",
+                todo=self._rules.todo,
             ) from error
 
     def _answer(self) -> Answer:

@@ -1,4 +1,4 @@
-"""Weight files of restorers: what they are, where they lie, whether they are whole. Nothing is downloaded."""
+"""Weight files of restorers: what they are, where they lie, whether they are whole. Nothing here downloads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WeightFile:
         name: Of the file in `weights_folder`.
         what: What it is for, one line.
         licence: Of the weights.
-        source: Where their authors publish it.
+        source: URL of the file where it is published.
         sha256: Lower-case hex digest that it must have; empty where none is known.
     """
 
