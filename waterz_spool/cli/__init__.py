@@ -30,6 +30,7 @@ _COMMANDS = {
     "detect": "detect",
     "pick": "pick",
     "plan": "plan",
+    "preview": "preview",
     "detector": "detector",
     "doctor": "doctor",
     "models": "models",

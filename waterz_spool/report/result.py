@@ -165,12 +165,16 @@ def trust_text(result: Result) -> str:
         if not result.engines:
             return "nothing was hidden"
         return f"how much was seen in other frames was not measured by {' and '.join(result.engines)}"
-    invented = result.invented or 0.0
-    smooth = max(0.0, 1 - result.weight - invented)
+    return trust_words(result.seen, result.weight, result.invented or 0.0)
+
+
+def trust_words(seen: float, weight: float, invented: float) -> str:
+    """The same from the shares themselves, 0..1."""
+    smooth = max(0.0, 1 - weight - invented)
     rest = [f"{smooth:.0%} filled in smoothly", *([f"{invented:.0%} invented"] if invented >= 0.005 else [])]
     return (
-        f"{level_of(result.weight)} confidence: {result.seen:.0%} of the hidden picture was seen in other frames; "
-        f"{result.weight:.0%} is taken from them, {', '.join(rest)}"
+        f"{level_of(weight)} confidence: {seen:.0%} of the hidden picture was seen in other frames; "
+        f"{weight:.0%} is taken from them, {', '.join(rest)}"
     )
 
 

@@ -31,11 +31,13 @@ def forecast(
 
     Args:
         trial: The video.
-        measured: Pieces that were made before.
+        measured: Pieces that were made before; when something was restored in them, nothing more is.
         tell: Told how much of the measuring is done, 0..1.
     """
     looked, found = trial.looked, list(measured)
-    restored, plain = list(_restored(looked.plan.segments)), list(_plain(looked.plan.segments))
+    known = any(each.piece.crops for each in found)
+    restored = [] if known else list(_restored(looked.plan.segments))
+    plain = list(_plain(looked.plan.segments))
     done = 0
     for wanted, budget_s in ((restored, _RESTORE_S), (plain, _ENCODE_S)):
         spent_s = 0.0

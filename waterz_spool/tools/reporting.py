@@ -133,10 +133,10 @@ def _pairs(source: Path, output: Path, plan: Plan, lines: Sequence[SegmentLine])
     pairs = []
     for _, index, box in sorted(uncertain, key=lambda each: each[1]):
         place = shown.shown_box(box)
-        cut = _around(place, shown.shown)
+        cut = around(place, shown.shown)
         (before,) = stills(source, plan.video, plan.pts, [index])
         (after,) = stills(output, info, times, [index])
-        uris = [_cut_out(shown.small(frame.picture, 1.0), cut) for frame in (before, after)]
+        uris = [cut_out(shown.small(frame.picture, 1.0), cut) for frame in (before, after)]
         pairs.append(Pair(uris[0], uris[1], f"frame {index}, overlay at {','.join(map(str, place))}"))
     return pairs
 
@@ -153,14 +153,15 @@ def _least_certain(track: OverlayTrack, plan: Plan, lines: Sequence[SegmentLine]
     return weight, (start + stop) // 2, track.box
 
 
-def _around(place: DisplayBox, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def around(place: DisplayBox, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """x0, y0, x1, y1 of a part of the picture with the overlay in its middle."""
     x, y, w, h = place
     more = round(_AROUND * max(h, min(w, 2 * h)))
     return max(0, x - more), max(0, y - more), min(size[0], x + w + more), min(size[1], y + h + more)
 
 
-def _cut_out(picture: NDArray[np.uint8], cut: tuple[int, int, int, int]) -> str:
+def cut_out(picture: NDArray[np.uint8], cut: tuple[int, int, int, int]) -> str:
+    """A part of a picture, uint8 [H, W, 3] BGR, as a data URI."""
     x0, y0, x1, y1 = cut
     part = picture[y0:y1, x0:x1]
     return jpeg_uri(part, quality=88, scale=min(1.0, _PAIR_PX / max(part.shape[:2])))

@@ -29,7 +29,7 @@ from waterz_spool.spool import Job, PrepClaim, SegmentClaim, Session
 from waterz_spool.stages.contract.request import JobRequest, decode_request
 from waterz_spool.stages.prepare.inputs import publish_segments
 from waterz_spool.stages.prepare.prepare import engine_of, make_plan, mask_path, overlay_of
-from waterz_spool.stages.segment import DECODE_THREADS, SegmentWork
+from waterz_spool.stages.segment import DECODE_THREADS, RESTORING, SegmentWork
 
 Role = TypeVar("Role", PrepClaim, SegmentClaim)
 
@@ -54,7 +54,8 @@ class Stopwatch:
 class _Told:
     """Remembers how fast a restorer went on, crop by crop."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self._tell = tell
         self._begun = time.monotonic(), time.process_time()
         self._crops: dict[int, list[tuple[float, Took]]] = {}
 
@@ -63,6 +64,7 @@ class _Told:
         number = max(0, ceil(done) - 1)
         took = Took(time.monotonic() - wall, time.process_time() - cpu)
         self._crops.setdefault(number, []).append((done - number, took))
+        self._tell(done)
 
     def fixed(self) -> Took:
         """What does not grow with the frames, of all crops."""
@@ -131,7 +133,13 @@ class Trial:
         self._overlay = overlay_of(looked.plan, looked.request, mask_path(self._prep, looked.request))
         job.put_plan(msgspec.json.encode(looked.plan), MOST_PIECES)
 
-    def make(self, piece: SegmentSpec, *, check: Callable[[], None] = lambda: None) -> Made:
+    def make(
+        self,
+        piece: SegmentSpec,
+        *,
+        check: Callable[[], None] = lambda: None,
+        tell: Callable[[float], None] = lambda share: None,
+    ) -> Made:
         """Cut, restore and encode a piece as a worker would.
 
         Limit: texture for what no frame shows is made from the piece alone, not from the whole shot.
@@ -139,6 +147,7 @@ class Trial:
         Args:
             piece: Of the plan; each piece of a trial has an index of its own, below MOST_PIECES.
             check: Called between frames; raises to stop.
+            tell: Told what share of it is done, 0..1.
 
         Raises:
             InputError: The source cannot be decoded there.
@@ -149,7 +158,7 @@ class Trial:
             publish_segments(self._prep, plan, self._overlay, engine=self._engine, check=check)
         claim = _claimed(self._session, SegmentClaim)
         work = SegmentWork(claim)
-        told = _Told()
+        told = _Told(lambda done: tell(RESTORING * done / len(piece.crops)))
         with filled.running():
             if piece.crops:
                 work.restore(self._restorer_for(work), check, tell=told)
@@ -162,6 +171,7 @@ class Trial:
         weights = media.weigh(out, facts)
         keys = tuple(weights.frames[key] for key in weights.keys)
         claim.done([out], info)
+        tell(1.0)
         return Made(
             path=out,
             info=info,
