@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from waterz_spool.cli.context import Settings, on_terminal, private_spool, shared_options
+from waterz_spool.cli.context import Settings, on_terminal, shared_options
 from waterz_spool.cli.plan import local_share
 from waterz_spool.cli.start import config_of, order_of, order_options, worker_count
 
@@ -49,6 +49,7 @@ def preview_command(
     but a browser: open the file.
     """
     from waterz_spool import restore
+    from waterz_spool.intake.spools import private_spool
     from waterz_spool.report.terminal import Progress
     from waterz_spool.stages.contract.request import parse_time
     from waterz_spool.tools.planning import forecast, planned
