@@ -8,7 +8,7 @@ Frame ranges are half-open ``[start, stop)`` over zero-based decode (presentatio
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -95,12 +95,18 @@ class CropSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A contiguous frame range processed as a unit; no crops means that it passes through."""
+    """A contiguous frame range processed as a unit."""
 
     index: int
     start: int
     stop: int
     crops: tuple[CropSpec, ...] = ()
+    copy: bool = False  # the result takes the source's own packets; there is nothing to do
+
+    @property
+    def kind(self) -> Literal["restore", "encode", "copy"]:
+        """What is done with it: its hidden pixels are filled, its frames are only encoded again, or nothing."""
+        return "copy" if self.copy else "restore" if self.crops else "encode"
 
 
 class FileRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,4 +242,5 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     engines: tuple[str, ...] = ()  # restorers that filled something
     doubts: tuple[Doubt, ...] = ()  # the least certain segments, at most 8, the worst first
     doubt_count: int = 0  # of all segments with a weight below 0.3
+    copied: int = 0  # frames whose packets are the source's own
     schema: int = SCHEMA

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from waterz_spool.errors import VerificationError
 from waterz_spool.media.check import needs_all_tags
-from waterz_spool.media.packets import DelayError, Recipe, demux, frame_of, open_segment, write
+from waterz_spool.media.packets import DelayError, Recipe, Segment, demux, frame_of, open_segment, source_order, write
 from waterz_spool.media.timing import Timing
 from waterz_spool.records import EncodeSettings, VideoInfo
 
@@ -17,7 +17,7 @@ _MOST_REORDERED = 16  # more than this no codec reorders
 
 def join(
     out: Path,
-    segments: Sequence[Path],
+    segments: Sequence[Segment],
     *,
     source: Path,
     info: VideoInfo,
@@ -31,7 +31,7 @@ def join(
 
     Args:
         out: File to write; the container is ``settings.container`` whatever the name.
-        segments: Segment files in order.
+        segments: Segment files in order; None where the packets are the source's. At least one is a file.
         source: The source, for everything that is not the video.
         info: The source's facts.
         plan_pts: True pts of all frames in ``info.time_base``.
@@ -47,7 +47,7 @@ def join(
     _check_counts(out, segments, counts, plan_pts)
     all_tags = needs_all_tags(source, info, settings)
     recipe = Recipe(source=source, info=info, settings=settings, drop=drop, all_tags=all_tags)
-    delay, tail = _reordering(segments[0], segments[-1], sum(counts[:-1]))
+    delay, tail = _reordering(segments, recipe, plan_pts, sum(counts[:-1]))
     starts = list(accumulate(counts[:-1]))
     for attempt in (delay, _MOST_REORDERED):
         timing = Timing(plan_pts, last_duration, delay=min(attempt, len(plan_pts) - 1), tail=tail, starts=starts)
@@ -59,18 +59,22 @@ def join(
     raise VerificationError("the segments reorder frames too far", where=str(out), todo="report this")
 
 
-def _reordering(first: Path, last: Path, offset: int) -> tuple[int, int]:
+def _reordering(segments: Sequence[Segment], recipe: Recipe, pts: Sequence[int], offset: int) -> tuple[int, int]:
     """(frames by which decoding runs ahead, frame of the very last packet)."""
-    with open_segment(first) as container:
+    with open_segment(next(path for path in segments if path)) as container:
         delay = max(container.streams.video[0].codec_context.reorder_depth, 0)
-    tail = 0
-    with open_segment(last) as container:
-        for packet in demux(container, container.streams.video[0], last):
-            tail = frame_of(packet)
-    return delay, offset + tail
+    tail, last = 0, segments[-1]
+    if None in segments:
+        ahead, tail = source_order(recipe, pts)
+        delay = max(delay, ahead)
+    if last is not None:
+        with open_segment(last) as container:
+            for packet in demux(container, container.streams.video[0], last):
+                tail = offset + frame_of(packet)
+    return delay, tail
 
 
-def _check_counts(out: Path, segments: Sequence[Path], counts: Sequence[int], plan_pts: Sequence[int]) -> None:
+def _check_counts(out: Path, segments: Sequence[Segment], counts: Sequence[int], plan_pts: Sequence[int]) -> None:
     if len(segments) != len(counts) or sum(counts) != len(plan_pts):
         raise VerificationError(
             f"{len(segments)} segments with {sum(counts)} frames do not make {len(plan_pts)} frames",

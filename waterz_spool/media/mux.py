@@ -21,6 +21,7 @@ from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.rising import Rising
 from waterz_spool.media.settings import prores_tag
 from waterz_spool.media.source import codec_name, is_picture, read_packets
+from waterz_spool.media.splicing import Splice
 from waterz_spool.media.timing import MAX_TIMESCALE, output_clock
 from waterz_spool.records import EncodeSettings, VideoInfo
 
@@ -39,6 +40,7 @@ class Output:
         settings: The job's encode settings.
         drop: Streams of the source to leave out.
         all_tags: Write the tags of an MP4/MOV under their own names, because the usual ones would lose some.
+        splice: How packets of the source's video stand beside encoded ones; None where there are none.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class Output:
         settings: EncodeSettings,
         drop: Collection[int] = (),
         all_tags: bool = False,
+        splice: Splice | None = None,
     ) -> None:
-        self._source, self._info, self._settings = source, info, settings
+        self._source, self._info, self._settings, self._splice = source, info, settings, splice
         others = copied_streams(source, info, drop)
         self.time_base = output_clock(info, settings)
         self.container: OutputContainer = file.container(
@@ -97,7 +100,7 @@ class Output:
         same = codec_name(original) == codec_name(encoded) and original.codec_context.width == info.width
         stream = self.container.add_stream_from_template(original if same else encoded, opaque=True)
         context, new = stream.codec_context, encoded.codec_context
-        context.extradata = new.extradata
+        context.extradata = self._splice.header if self._splice else new.extradata
         context.width, context.height, context.pix_fmt = info.width, info.height, self._settings.pix_fmt
         context.profile, context.level, context.reorder_depth = new.profile, new.level, new.reorder_depth
         context.bit_rate = 0
@@ -120,6 +123,8 @@ class Output:
 
     def _mov_tag(self, codec: str) -> str:
         """HEVC as hvc1, with its headers in the container: the kind that Apple's players accept too."""
+        if self._splice and self._splice.tag and is_mov(self._settings.container):
+            return self._splice.tag
         return "hvc1" if is_mov(self._settings.container) and codec == "hevc" else ""
 
     def _add_copy(self, stream: Any) -> None:

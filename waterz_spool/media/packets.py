@@ -1,10 +1,12 @@
 """The packets of a result: the video's under their true times, every other stream's as they are, in one file.
 
-Nothing is encoded again, and memory does not grow with the length of the video.
+Nothing is encoded again, and memory does not grow with the length of the video. Where a segment is a copy, the packets
+are those of the source's video.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.mux import Output
 from waterz_spool.media.picking import Pick
 from waterz_spool.media.source import open_file, open_source, read_packets
+from waterz_spool.media.splicing import Splice
 from waterz_spool.media.timing import Timing
 from waterz_spool.records import EncodeSettings, VideoInfo
 
@@ -50,6 +53,10 @@ class Recipe:
     all_tags: bool = False
 
 
+Segment = Path | None
+"""The file of an encoded segment, or None for one whose packets are the source's."""
+
+
 def frame_of(packet: Packet[Any]) -> int:
     """Frame counter within its segment."""
     return round((packet.pts or 0) * packet.time_base * 1000 / TICK_MS)
@@ -57,7 +64,7 @@ def frame_of(packet: Packet[Any]) -> int:
 
 def write(
     out: Path,
-    segments: Sequence[Path],
+    segments: Sequence[Segment],
     counts: Sequence[int],
     timing: Timing,
     *,
@@ -68,7 +75,7 @@ def write(
 
     Args:
         out: File to write.
-        segments: Segment files in order.
+        segments: In order.
         counts: Frames of each segment.
         timing: True times of all frames.
         recipe: Everything else.
@@ -81,7 +88,8 @@ def write(
     """
     with ExitStack() as stack:
         container = stack.enter_context(open_source(recipe.source))
-        first = stack.enter_context(open_segment(segments[0]))
+        first = stack.enter_context(open_segment(next(path for path in segments if path)))
+        splice = _splice(container, first, recipe.info) if None in segments else None
         output = Output(
             stack.enter_context(FreshFile(out)),
             source=container,
@@ -90,10 +98,11 @@ def write(
             settings=recipe.settings,
             drop=recipe.drop,
             all_tags=recipe.all_tags,
+            splice=splice,
         )
         stack.enter_context(output.container)
         output.start()
-        video = _video_packets(segments, counts, timing, Fraction(*recipe.info.time_base))
+        video = _video_packets(segments, counts, timing, recipe, splice)
         if picked is None:
             others = _other_packets(container, recipe.info, output)
         else:
@@ -103,30 +112,103 @@ def write(
             output.mux(packet)
 
 
+def _splice(source: InputContainer, segment: InputContainer, info: VideoInfo) -> Splice:
+    encoded = segment.streams.video[0].codec_context.extradata
+    return Splice(info.codec, source.streams[info.stream_index].codec_context.extradata, encoded)
+
+
 def _video_packets(
-    segments: Sequence[Path], counts: Sequence[int], timing: Timing, base: Fraction
+    segments: Sequence[Segment], counts: Sequence[int], timing: Timing, recipe: Recipe, splice: Splice | None
 ) -> Iterator[Packet[Any]]:
     """The packets of all segments in decode order with their true times."""
+    base = Fraction(*recipe.info.time_base)
     offset = 0
-    extradata: bytes | None = None
-    for number, (path, count) in enumerate(zip(segments, counts, strict=True)):
-        with open_segment(path) as container:
-            stream = container.streams.video[0]
-            if number == 0:
-                extradata = stream.codec_context.extradata
-            elif stream.codec_context.extradata != extradata:
-                raise _bad_segment(path, "was encoded with other settings than the first one")
-            done = 0
-            for packet in demux(container, stream, path):
-                frame = frame_of(packet)
-                if not 0 <= frame < count or done == count:
-                    raise _bad_segment(path, f"holds more than its {count} frames")
-                _set_times(packet, timing, place=offset + done, frame=offset + frame, base=base)
-                yield packet
-                done += 1
-            if done != count:
-                raise _bad_segment(path, f"holds {done} of its {count} frames")
+    same = _SameHeader()
+    copies = _Copies(recipe, timing.pts)
+    for path, count in zip(segments, counts, strict=True):
+        if path is None:
+            packets: Iterator[tuple[int, Packet[Any]]] = copies.packets(offset, offset + count)
+        else:
+            packets = _segment_packets(path, count, same)
+        for done, (frame, packet) in enumerate(packets):
+            if splice is not None:
+                data = bytes(packet)
+                packet = _again(packet, splice.encoded(data) if path else splice.copied(data, first=not done))
+            _set_times(packet, timing, place=offset + done, frame=offset + frame, base=base)
+            yield packet
         offset += count
+
+
+class _SameHeader:
+    """All segments are encoded alike."""
+
+    def __init__(self) -> None:
+        self._known: tuple[bytes | None] | None = None
+
+    def check(self, stream: Any, path: Path) -> None:
+        extradata = stream.codec_context.extradata
+        self._known = self._known or (extradata,)
+        if self._known != (extradata,):
+            raise _bad_segment(path, "was encoded with other settings than the first one")
+
+
+def _segment_packets(path: Path, count: int, same: _SameHeader) -> Iterator[tuple[int, Packet[Any]]]:
+    """The packets of one file, each with the number of its frame in the segment."""
+    with open_segment(path) as container:
+        stream = container.streams.video[0]
+        same.check(stream, path)
+        done = 0
+        for packet in demux(container, stream, path):
+            frame = frame_of(packet)
+            if not 0 <= frame < count or done == count:
+                raise _bad_segment(path, f"holds more than its {count} frames")
+            yield frame, packet
+            done += 1
+        if done != count:
+            raise _bad_segment(path, f"holds {done} of its {count} frames")
+
+
+class _Copies:
+    """The packets of the source's video, read once from its beginning to its end."""
+
+    def __init__(self, recipe: Recipe, pts: Sequence[int]) -> None:
+        self._recipe, self._pts = recipe, pts
+        self._read = self._all()
+
+    def _all(self) -> Iterator[tuple[int, Packet[Any]]]:
+        with open_source(self._recipe.source) as container:
+            stream = container.streams[self._recipe.info.stream_index]
+            for packet in demux(container, stream, self._recipe.source):
+                yield bisect_left(self._pts, packet.pts or 0), packet
+
+    def packets(self, start: int, stop: int) -> Iterator[tuple[int, Packet[Any]]]:
+        """Those of frames [start, stop) in decode order, each with the number of its frame from ``start`` on."""
+        done = 0
+        while done < stop - start:
+            frame, packet = next(self._read, (stop, None))
+            if packet is None:
+                raise _bad_segment(self._recipe.source, f"lacks packets of frames {start} to {stop - 1}")
+            if start <= frame < stop:
+                yield frame - start, packet
+                done += 1
+
+
+def source_order(recipe: Recipe, pts: Sequence[int]) -> tuple[int, int]:
+    """(frames by which decoding runs ahead of showing in the source's video, frame of its very last packet)."""
+    delay = frame = 0
+    with open_source(recipe.source) as container:
+        packets = demux(container, container.streams[recipe.info.stream_index], recipe.source)
+        for place, packet in enumerate(packets):
+            frame = bisect_left(pts, packet.pts or 0)
+            delay = max(delay, place - frame)
+    return delay, frame
+
+
+def _again(packet: Packet[Any], data: bytes) -> Packet[Any]:
+    """A packet with this payload and nothing but the mark of a keyframe."""
+    made = Packet(data)
+    made.is_keyframe = packet.is_keyframe
+    return made
 
 
 def _set_times(packet: Packet[Any], timing: Timing, *, place: int, frame: int, base: Fraction) -> None:

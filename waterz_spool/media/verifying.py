@@ -13,6 +13,7 @@ from waterz_spool.errors import InputError, VerificationError
 from waterz_spool.media.copies import copied_packets, copied_streams
 from waterz_spool.media.decoding import Frame, decode
 from waterz_spool.media.inventory import differences, inventory
+from waterz_spool.media.originals import Originals, Range, UnequalError
 from waterz_spool.media.probing import place_in_result, probe
 from waterz_spool.media.source import is_picture, open_source
 from waterz_spool.media.tracks import Track, difference, pairs, tracks
@@ -27,13 +28,15 @@ def verify(
     plan_pts: Sequence[int],
     last_duration: int,
     drop: Collection[int] = (),
+    copied: Sequence[Range] = (),
     threads: int = 0,
     tell: Callable[[int], None] = lambda frames: None,
 ) -> list[str]:
     """Compare a result with its source.
 
-    Every frame of the result is decoded. A time must be equal as an exact fraction, or, where the result's container
-    has no tick at it, be the nearest tick: errors never add up.
+    Every frame of the result is decoded, and those of copied packets are compared with the source's bit by bit. A
+    time must be equal as an exact fraction, or, where the result's container has no tick at it, be the nearest tick:
+    errors never add up.
 
     Args:
         out: The result, under whatever name.
@@ -42,6 +45,7 @@ def verify(
         plan_pts: True pts of all frames in ``info.time_base``.
         last_duration: Duration of the last frame in ``info.time_base``.
         drop: Stream indices of the source that were left out on purpose.
+        copied: Ranges of frames whose packets are the source's.
         threads: Decoder threads; 0 is as many as there are cores.
         tell: Told how many frames were decoded; may raise to stop.
 
@@ -53,8 +57,10 @@ def verify(
     """
     try:
         got = probe(out, place=place_in_result(info, drop))
-        done = [_check_frames(out, got, info, plan_pts, threads=threads, tell=tell)]
-    except InputError as error:
+        originals = Originals(source, info, plan_pts, copied, threads=threads)
+        done = [_check_frames(out, got, info, plan_pts, originals, threads=threads, tell=tell)]
+        done += originals.check_seams(out, got)
+    except (InputError, UnequalError) as error:
         raise _failed(out, error.what) from error
     done.append(_check_end(out, got, info, plan_pts[-1] + last_duration))
     lost = differences(inventory(source, info, drop), inventory(out, got))
@@ -65,9 +71,16 @@ def verify(
 
 
 def _check_frames(
-    out: Path, got: VideoInfo, info: VideoInfo, pts: Sequence[int], *, threads: int, tell: Callable[[int], None]
+    out: Path,
+    got: VideoInfo,
+    info: VideoInfo,
+    pts: Sequence[int],
+    originals: Originals,
+    *,
+    threads: int,
+    tell: Callable[[int], None],
 ) -> str:
-    """Decode all frames and compare their times."""
+    """Decode all frames and compare their times, and the copied ones with their originals."""
     here, there = Fraction(*got.time_base), Fraction(*info.time_base)
     count = 0
     exact = True
@@ -78,6 +91,7 @@ def _check_frames(
         if wrong is None:
             raise _failed(out, _late(frame, frame.pts * here, pts[count] * there))
         exact = exact and not wrong
+        originals.add(frame)
         count += 1
         tell(count)
     if count != len(pts):

@@ -2,14 +2,19 @@
 
 Boundaries lie at scene cuts, where overlay begins and ends, and wherever a span is longer than the target length, so
 that one static logo still feeds many workers. Every frame belongs to exactly one segment; each overlay track is cut
-along the segments, and each piece gets a crop with context on both sides that never crosses a cut.
+along the segments, and each piece gets a crop with context on both sides that never crosses a cut. Frames without
+overlay whose packets can be copied are segments of their own, however long and over any cut.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
+
+from msgspec.structs import replace
 
 from waterz_spool.plan.crops import crop_box, margin_px
 from waterz_spool.records import Box, CropSpec, OverlayTrack, SegmentSpec
@@ -45,7 +50,13 @@ class PlanRules:
 
 
 def plan_segments(
-    frame_count: int, tracks: Sequence[OverlayTrack], cuts: Sequence[int], *, size: tuple[int, int], rules: PlanRules
+    frame_count: int,
+    tracks: Sequence[OverlayTrack],
+    cuts: Sequence[int],
+    *,
+    size: tuple[int, int],
+    rules: PlanRules,
+    copies: Sequence[Range] = (),
 ) -> tuple[SegmentSpec, ...]:
     """Segments that partition [0, frame_count) with the crops of every track.
 
@@ -55,19 +66,61 @@ def plan_segments(
         cuts: First frames of scenes, strictly increasing, without 0.
         size: Frame (width, height) in px.
         rules: The numbers.
+        copies: Ranges whose packets are copied, in order, without overlay.
 
     Returns:
-        Segments in order; their ranges partition [0, frame_count). Segments without crops pass through.
+        Segments in order; their ranges partition [0, frame_count).
     """
     crops = [(track, _crop(track.box, size, rules)) for track in tracks]
     length, context = _fit([box for _, box in crops], rules)
-    segments: list[SegmentSpec] = []
+    segments = [SegmentSpec(index=0, start=start, stop=stop, copy=True) for start, stop in copies]
     for scene in _scenes(frame_count, cuts):
-        for span in _spans(scene, tracks, rules):
-            for start, stop in _split(span, length, rules.min_segment_frames):
-                pieces = tuple(_pieces(start, stop, scene, crops, context))
-                segments.append(SegmentSpec(index=len(segments), start=start, stop=stop, crops=pieces))
-    return tuple(segments)
+        for part in _without(scene, copies):
+            for span in _spans(part, tracks, rules):
+                for start, stop in _split(span, length, rules.min_segment_frames):
+                    pieces = tuple(_pieces(start, stop, scene, crops, context))
+                    segments.append(SegmentSpec(index=0, start=start, stop=stop, crops=pieces))
+    ordered = sorted(segments, key=lambda segment: segment.start)
+    return tuple(replace(segment, index=index) for index, segment in enumerate(ordered))
+
+
+def plan_copies(
+    entries: Sequence[tuple[int, int]], tracks: Sequence[OverlayTrack], gaps: Sequence[int], *, least: int
+) -> tuple[Range, ...]:
+    """The longest ranges without overlay that begin and end at entries.
+
+    Args:
+        entries: (frame at which a copy can begin, frame at which one before it can end), in order; the last one is
+            the end of the video.
+        tracks: Overlays.
+        gaps: Frames at which a segment must begin.
+        least: Frames of the shortest copy.
+
+    Returns:
+        Ranges in order.
+    """
+    copies = []
+    for start, stop in _free(entries[-1][0], tracks, gaps):
+        begin = bisect_left(entries, start, key=itemgetter(0))
+        end = bisect_right(entries, stop, key=itemgetter(1)) - 1
+        if begin < end and entries[end][1] - entries[begin][0] >= least:
+            copies.append((entries[begin][0], entries[end][1]))
+    return tuple(copies)
+
+
+def _free(frame_count: int, tracks: Sequence[OverlayTrack], gaps: Sequence[int]) -> list[Range]:
+    """Ranges between overlays, cut at the gaps."""
+    spans = _covered((0, frame_count), tracks, 0)
+    edges = [0, *(edge for span in spans for edge in span), frame_count]
+    free = zip(edges[::2], edges[1::2], strict=True)
+    return [part for span in free for part in pairwise([span[0], *(g for g in gaps if span[0] < g < span[1]), span[1]])]
+
+
+def _without(scene: Range, copies: Sequence[Range]) -> list[Range]:
+    """What the copies leave of a scene."""
+    inside = [(max(start, scene[0]), min(stop, scene[1])) for start, stop in copies]
+    edges = [scene[0], *(edge for span in inside if span[0] < span[1] for edge in span), scene[1]]
+    return [(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
 
 
 def _crop(box: Box, size: tuple[int, int], rules: PlanRules) -> Box:
