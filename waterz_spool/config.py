@@ -152,6 +152,10 @@ class EncodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = None
     preset: Annotated[str, _opt("encoder preset; empty: the default of this program for the codec")] = ""
     lossless: Annotated[bool, _opt("lossless encoding")] = False
+    recode: Annotated[
+        Literal["needed", "all"],
+        _opt("frames without overlay keep their packets where these can be proven to fit, or are encoded again, too"),
+    ] = "needed"
     drop_dynamic_hdr: Annotated[
         bool, _opt("go on without the Dolby Vision or HDR10+ metadata of every frame: what remains is HDR10 or HLG")
     ] = False

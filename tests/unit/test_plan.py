@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waterz_spool.plan import PlanRules, crop_box, margin_px, plan_segments
+from waterz_spool.plan import PlanRules, crop_box, margin_px, plan_copies, plan_segments
 from waterz_spool.records import OverlayTrack
 
 SIZE = (320, 240)
@@ -143,3 +143,33 @@ def test_propainter_sees_more_around_an_overlay_than_the_others():
     assert PropainterRestorer.margin_px >= 128 and PropainterRestorer.size_px == (432, 240)
     for kind in (MembraneRestorer, PropagateRestorer):
         assert (kind.margin_px, kind.size_px, kind.context_frames) == (0, (0, 0), 0)
+
+
+@given(videos(), st.sets(st.integers(0, 599)), st.integers(1, 40))
+def test_copies_lie_between_entries_and_hold_no_overlay(video, frames, least):
+    count, cuts, tracks = video
+    entries = [(frame, max(0, frame - 2)) for frame in sorted(frames) if frame < count] + [(count, count)]
+    copies = plan_copies(entries, tracks, cuts, least=least)
+    assert all(b - a >= least for a, b in copies)
+    assert {a for a, _ in copies} <= {frame for frame, _ in entries}
+    assert {b for _, b in copies} <= {lead for _, lead in entries}
+    assert all(a[1] <= b[0] for a, b in pairwise(copies))
+    assert not any(a < cut < b for a, b in copies for cut in cuts)
+    assert not any(t.start < b and a < t.stop for a, b in copies for t in tracks)
+    segments = plan_segments(count, tracks, cuts, size=SIZE, rules=rules(), copies=copies)
+    assert segments[0].start == 0 and segments[-1].stop == count
+    assert all(a.stop == b.start for a, b in pairwise(segments)) and all(s.start < s.stop for s in segments)
+    assert tuple((s.start, s.stop) for s in segments if s.kind == "copy") == copies
+    assert [s.index for s in segments] == list(range(len(segments)))
+
+
+def test_a_caption_leaves_the_groups_before_and_after_it():
+    tracks = [OverlayTrack(start=100, stop=150, box=(0, 0, 9, 9))]
+    entries = [(frame, frame) for frame in (0, 40, 90, 160, 220, 300)]
+    copies = plan_copies(entries, tracks, (), least=30)
+    assert copies == ((0, 90), (160, 300))
+    segments = plan_segments(300, tracks, [120], size=SIZE, rules=rules(), copies=copies)
+    assert [(s.start, s.stop, s.kind) for s in segments] == [
+        (0, 90, "copy"), (90, 100, "encode"), (100, 120, "restore"), (120, 150, "restore"), (150, 160, "encode"),
+        (160, 300, "copy"),
+    ]  # fmt: skip

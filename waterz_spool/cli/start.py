@@ -65,6 +65,11 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--encoder-opt", "encoder_options", multiple=True, metavar="K=V", help="Further encoder option."),
     click.option("--lossless", is_flag=True, default=None, help="Encode without loss."),
     click.option(
+        "--recode",
+        type=click.Choice(["needed", "all"]),
+        help="Encode only what must be [default], or also frames without overlay, whose packets could be kept.",
+    ),
+    click.option(
         "--drop-dynamic-hdr",
         is_flag=True,
         default=None,
@@ -113,6 +118,7 @@ def config_of(settings: Settings, given: dict[str, Any]) -> Config:
                 "preset": given["preset"],
                 "codec": given["codec"],
                 "lossless": given["lossless"],
+                "recode": given["recode"],
                 "drop_dynamic_hdr": given["drop_dynamic_hdr"],
                 "options": options or None,
             },

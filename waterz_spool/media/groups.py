@@ -25,7 +25,6 @@ INTRA = ("prores", "dnxhd", "mjpeg", "ffv1")
 
 _H264_SLICES, _H264_IDR, _H264_SETS = range(1, 6), 5, (7, 8)
 _HEVC_SLICES, _HEVC_ENTRIES, _HEVC_SETS = range(32), range(16, 22), (32, 33, 34)
-_ODD_SIDE_DATA = ("new_extradata", "param_change")
 
 
 class NoCopyError(Exception):
@@ -91,7 +90,8 @@ def read_groups(source: Path, info: VideoInfo, pts: Sequence[int]) -> Groups:
 
 def _frame(packet: Packet[Any], place: dict[int, int]) -> int:
     """The frame that a packet holds."""
-    if packet.is_discard or packet.is_corrupt or any(packet.has_sidedata(kind) for kind in _ODD_SIDE_DATA):
+    changes = packet.has_sidedata("new_extradata") or packet.has_sidedata("param_change")
+    if changes or packet.is_discard or packet.is_corrupt:
         raise NoCopyError("some of its packets are cut away, damaged or change what the header says")
     if packet.pts not in place:
         raise NoCopyError("its packets do not have the times of its frames")

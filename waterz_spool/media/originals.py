@@ -139,5 +139,5 @@ def _decoder(like: Any) -> av.VideoCodecContext:
 def _digest(picture: av.VideoFrame) -> int:
     value = 0
     for plane in planes(picture):
-        value = zlib.crc32(np.ascontiguousarray(plane), value)
+        value = zlib.crc32(np.ascontiguousarray(plane).tobytes(), value)
     return value

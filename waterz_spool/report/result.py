@@ -52,6 +52,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     look_at_s: float | None  # the middle of the least certain segment, where it is not certain
     checks: tuple[str, ...]
     passed: tuple[int, ...]
+    copied: int  # frames whose packets are the source's own, bit by bit
     schema: int = SCHEMA
 
 
@@ -89,6 +90,7 @@ def result_of(job: Job, state: JobState | None = None) -> Result | None:
         look_at_s=(doubt.start_s + doubt.stop_s) / 2 if doubt else None,
         checks=made.checks,
         passed=made.passed,
+        copied=made.copied,
     )
 
 
@@ -124,11 +126,16 @@ def lines_of(result: Result, *, named: bool) -> list[str]:
     lines = [
         *places_text(result.tracks, result.source, result.track_count),
         trust_text(result),
+        *_copies(result),
         f"{where}{took}{size_text(result.bytes)}, verified",
     ]
     if result.look_at_s is not None:
         lines.append(f"look at {clock(result.look_at_s)} first: least was seen there")
     return [*lines, *result.warnings]
+
+
+def _copies(result: Result) -> list[str]:
+    return [f"{result.copied} of {result.frames} frames are the source's own, without loss"] if result.copied else []
 
 
 def _took(seconds: float) -> str:

@@ -10,16 +10,17 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from waterz_spool import media
-from waterz_spool.errors import TryAgainError
-from waterz_spool.spool import FinalClaim, Job
+from waterz_spool.errors import InputError, TryAgainError, VerificationError
+from waterz_spool.records import Plan, SegmentSpec
+from waterz_spool.spool import EndRecord, FinalClaim, Job
 from waterz_spool.stages.contract.payloads import plan_of
-from waterz_spool.stages.contract.request import decode_request
+from waterz_spool.stages.contract.request import JobRequest, decode_request
 from waterz_spool.stages.telling import job_result
 
 log = logging.getLogger(__name__)
@@ -46,40 +47,92 @@ def finalize(claim: FinalClaim, check: Callable[[], None]) -> tuple[Path, bytes]
     results = claim.checked_results()
     if results is None:
         return None  # some outputs were damaged: they are made again, and final with them
-    segments = [job.layout.output_file(index, results[index].outs[0].file) for index in range(len(plan.segments))]
-    out = claim.output(f".{request.container}")
-    claim.progress(0.0, "joining")
-    source = job.source()
-    media.join(
-        out,
-        segments,
-        source=source,
-        info=plan.video,
-        plan_pts=plan.pts,
-        last_duration=plan.last_duration,
-        settings=plan.encode,
-        counts=[segment.stop - segment.start for segment in plan.segments],
-        drop=request.drop,
-    )
-    check()
-
-    def verified(frames: int) -> None:
-        check()
-        claim.progress(frames / plan.frame_count, "verifying")
-
-    checks = media.verify(
-        out,
-        source=source,
-        info=plan.video,
-        plan_pts=plan.pts,
-        last_duration=plan.last_duration,
-        drop=request.drop,
-        tell=verified,
-    )
+    joining = _Joining(claim, plan, request, results, check)
+    out, checks, copied = joining.result()
     check()
     reference = claim.sealed(out)
-    result = job_result(request, plan, results, reference, checks=checks, seconds=time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    result = job_result(request, plan, results, reference, checks=checks, copied=copied, seconds=seconds)
     return out, msgspec.json.encode(result)
+
+
+class _Joining:
+    """Joins and verifies the result of a job: with copied packets, and without where these do not hold."""
+
+    def __init__(
+        self,
+        claim: FinalClaim,
+        plan: Plan,
+        request: JobRequest,
+        results: Mapping[int, EndRecord],
+        check: Callable[[], None],
+    ) -> None:
+        self._claim, self._plan, self._request, self._check = claim, plan, request, check
+        self._source = claim.job.source()
+        self._segments = [
+            None if segment.copy else claim.job.layout.output_file(segment.index, results[segment.index].outs[0].file)
+            for segment in plan.segments
+        ]
+
+    def result(self) -> tuple[Path, list[str], int]:
+        """The verified file, what was checked, and how many of its frames are copies."""
+        copies = [segment for segment in self._plan.segments if segment.copy]
+        try:
+            out = self._claim.output(f".{self._request.container}")
+            return out, self._made(out, self._segments), sum(copy.stop - copy.start for copy in copies)
+        except (VerificationError, InputError) as error:
+            if not copies:
+                raise
+            log.warning("every frame is encoded again, for copied packets do not hold: %s", error.what)
+            why = f"every frame is encoded again: {error.what}"
+        made = [self._encoded(each) if path is None else path for each, path in self._each()]
+        out = self._claim.output(f".{self._request.container}", stem="encoded")
+        return out, [*self._made(out, made), why], 0
+
+    def _each(self) -> Iterator[tuple[SegmentSpec, Path | None]]:
+        return zip(self._plan.segments, self._segments, strict=True)
+
+    def _encoded(self, segment: SegmentSpec) -> Path:
+        """A segment that should have been a copy."""
+        out = self._claim.output(".mkv", stem=f"segment{segment.index}")
+        plan = self._plan
+        frames = media.decode(self._source, plan.video, start=segment.start, stop=segment.stop, pts=plan.pts)
+        with media.SegmentEncoder(out, plan.encode, plan.video) as encoder:
+            for frame in frames:
+                self._check()
+                encoder.write(frame)
+        return out
+
+    def _made(self, out: Path, segments: Sequence[Path | None]) -> list[str]:
+        """Write a result and verify it."""
+        plan, drop = self._plan, self._request.drop
+        self._claim.progress(0.0, "joining")
+        media.join(
+            out,
+            segments,
+            source=self._source,
+            info=plan.video,
+            plan_pts=plan.pts,
+            last_duration=plan.last_duration,
+            settings=plan.encode,
+            counts=[segment.stop - segment.start for segment in plan.segments],
+            drop=drop,
+        )
+        self._check()
+        return media.verify(
+            out,
+            source=self._source,
+            info=plan.video,
+            plan_pts=plan.pts,
+            last_duration=plan.last_duration,
+            drop=drop,
+            copied=[(s.start, s.stop) for s, path in zip(plan.segments, segments, strict=True) if path is None],
+            tell=self._verified,
+        )
+
+    def _verified(self, frames: int) -> None:
+        self._check()
+        self._claim.progress(frames / self._plan.frame_count, "verifying")
 
 
 def publish(job: Job, *, foreign: bool = False) -> Path:

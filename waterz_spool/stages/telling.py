@@ -32,6 +32,7 @@ def job_result(
     made: FileRef,
     *,
     checks: Sequence[str],
+    copied: int = 0,
     seconds: float,
 ) -> JobResult:
     """All of it as a record.
@@ -42,6 +43,7 @@ def job_result(
         results: The outcome of every segment.
         made: The result's file.
         checks: What was verified, in words.
+        copied: Frames whose packets are the source's own.
         seconds: What joining and verifying took.
     """
     found = {index: msgspec.json.decode(end.info, type=SegmentResult) for index, end in results.items()}
@@ -60,6 +62,7 @@ def job_result(
         track_count=len(plan.tracks),
         engines=tuple(sorted({segment.engine for segment in found.values() if segment.engine})),
         doubts=tuple(doubts[:MOST_DOUBTS]),
+        copied=copied,
         doubt_count=sum(doubt.weight < LOW_WEIGHT for doubt in doubts),
     )
 

@@ -84,6 +84,7 @@ def _check_plan(plan: Plan) -> None:
         _expect((segment.index, segment.start) == (index, at), f"segment {index} does not follow the one before it")
         _check_segment(segment, plan.video, len(plan.pts))
         at = segment.stop
+    _expect(not all(segment.copy for segment in plan.segments), "nothing but copies")
     _expect(at == len(plan.pts), f"segments up to frame {at} of {len(plan.pts)}")
 
 
@@ -103,6 +104,7 @@ def _check_job(job: SegmentJob) -> None:
 
 
 def _check_segment(segment: SegmentSpec, info: VideoInfo, frames: int) -> None:
+    _expect(not (segment.copy and segment.crops), f"segment {segment.index} is a copy with crops")
     _expect(segment.start < segment.stop <= frames, f"frames {segment.start} to {segment.stop} of {frames}")
     for crop in segment.crops:
         _check_crop(crop, info, frames)

@@ -33,6 +33,7 @@ from waterz_spool.stages.contract.request import JobRequest, decode_request
 from waterz_spool.stages.prepare.asked import dropped_hdr, encode_settings
 from waterz_spool.stages.prepare.boxes import boxed
 from waterz_spool.stages.prepare.candidates import candidates_of
+from waterz_spool.stages.prepare.copying import plan_copying
 from waterz_spool.stages.prepare.detectors import find
 from waterz_spool.stages.prepare.inputs import Engine, publish_segments
 from waterz_spool.stages.prepare.looking import Looking
@@ -225,17 +226,21 @@ def make_plan(
         )
         write_sheet(review, look)
     rules = rules_of(config, info, seen, restore.chosen(config.restore))
+    kept = plan_copying(
+        source, info, encode, seen.pts, tracks, options=config.encode, least=config.plan.merge_gap_frames
+    )
+    size = info.width, info.height
     return Plan(
         video=info,
-        encode=encode,
+        encode=kept.encode,
         pts=seen.pts,
         last_duration=seen.last_duration,
         cuts=cuts,
         tracks=tuple(tracks),
-        segments=plan_segments(len(seen.pts), tracks, cuts, size=(info.width, info.height), rules=rules),
+        segments=plan_segments(len(seen.pts), tracks, cuts, size=size, rules=rules, copies=kept.copies),
         overlay_source=overlay.source,
         patches=found.patches,
-        notes=(*_which_film(info, request.drop), *dropped_hdr(info), *notes),
+        notes=(*_which_film(info, request.drop), *dropped_hdr(info), *kept.notes, *notes),
     )
 
 
