@@ -41,7 +41,8 @@ def pace(job: Job, state: JobState) -> Pace | None:
         state: Where it stands.
     """
     newest, share = _newest(job, state)
-    ends = [(at, end) for at, task in newest if (end := job.log.end(task.task, task.attempt))]
+    found = ((at, job.log.end(task.task, task.attempt)) for at, task in newest)
+    ends = [(at, end) for at, end in found if end and end.outs]  # a copy costs nothing
     if not ends:
         return None
     gaps = list(_gaps(ends, share))
