@@ -8,7 +8,7 @@ Frame ranges are half-open ``[start, stop)`` over zero-based decode (presentatio
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -102,11 +102,6 @@ class SegmentSpec(msgspec.Struct, frozen=True, kw_only=True):
     stop: int
     crops: tuple[CropSpec, ...] = ()
     copy: bool = False  # the result takes the source's own packets; there is nothing to do
-
-    @property
-    def kind(self) -> Literal["restore", "encode", "copy"]:
-        """What is done with it: its hidden pixels are filled, its frames are only encoded again, or nothing."""
-        return "copy" if self.copy else "restore" if self.crops else "encode"
 
 
 class FileRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +200,7 @@ class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     peak_mib: float
     confidence: Confidence | None = None  # None: nothing was hidden
+    copied: bool = False  # the result takes the source's packets: there was nothing to do
     schema: int = SCHEMA
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waterz_spool.plan import PlanRules, crop_box, margin_px, plan_copies, plan_segments
+from waterz_spool.plan.pieces import kind_of
 from waterz_spool.records import OverlayTrack
 
 SIZE = (320, 240)
@@ -159,7 +160,7 @@ def test_copies_lie_between_entries_and_hold_no_overlay(video, frames, least):
     segments = plan_segments(count, tracks, cuts, size=SIZE, rules=rules(), copies=copies)
     assert segments[0].start == 0 and segments[-1].stop == count
     assert all(a.stop == b.start for a, b in pairwise(segments)) and all(s.start < s.stop for s in segments)
-    assert tuple((s.start, s.stop) for s in segments if s.kind == "copy") == copies
+    assert tuple((s.start, s.stop) for s in segments if s.copy) == copies
     assert [s.index for s in segments] == list(range(len(segments)))
 
 
@@ -169,7 +170,7 @@ def test_a_caption_leaves_the_groups_before_and_after_it():
     copies = plan_copies(entries, tracks, (), least=30)
     assert copies == ((0, 90), (160, 300))
     segments = plan_segments(300, tracks, [120], size=SIZE, rules=rules(), copies=copies)
-    assert [(s.start, s.stop, s.kind) for s in segments] == [
-        (0, 90, "copy"), (90, 100, "encode"), (100, 120, "restore"), (120, 150, "restore"), (150, 160, "encode"),
-        (160, 300, "copy"),
+    assert [(s.start, s.stop, kind_of(s)) for s in segments] == [
+        (0, 90, "copied"), (90, 100, "encoded"), (100, 120, "restored"), (120, 150, "restored"), (150, 160, "encoded"),
+        (160, 300, "copied"),
     ]  # fmt: skip

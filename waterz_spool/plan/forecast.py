@@ -164,6 +164,8 @@ class Forecast:
         return sum(map(self._cut_of, self.segments), Took())
 
     def _work_of(self, segment: SegmentSpec) -> Took:
+        if segment.copy:
+            return Took()
         frames = segment.stop - segment.start
         decoded = segment.stop - before(self.source.keys, segment.start)
         found = self._rates.encode * frames + self.decode * decoded
@@ -172,9 +174,13 @@ class Forecast:
         return found
 
     def _final(self) -> Took:
-        return self._rates.verify * sum(segment.stop - segment.start for segment in self.segments)
+        copied = sum(segment.stop - segment.start for segment in self.segments if segment.copy)
+        whole = self._rates.verify * sum(segment.stop - segment.start for segment in self.segments)
+        return whole + self.decode * copied  # they are compared with the source's
 
     def _bytes_of(self, segment: SegmentSpec) -> float:
+        if segment.copy:
+            return sum(self.source.frames[segment.start : segment.stop])
         frames = segment.stop - segment.start
         keys = -(-frames // _KEY_EVERY)
         weight = _weight(self.source, segment)

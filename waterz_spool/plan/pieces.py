@@ -12,7 +12,7 @@ from waterz_spool.records import CropSpec, SegmentSpec
 
 def kind_of(segment: SegmentSpec) -> str:
     """What happens to a segment, in a word."""
-    return "restored" if segment.crops else "encoded"
+    return "copied" if segment.copy else "restored" if segment.crops else "encoded"
 
 
 def context_of(segments: Sequence[SegmentSpec]) -> int:

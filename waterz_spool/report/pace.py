@@ -41,8 +41,8 @@ def pace(job: Job, state: JobState) -> Pace | None:
         state: Where it stands.
     """
     newest, share = _newest(job, state)
-    found = ((at, job.log.end(task.task, task.attempt)) for at, task in newest)
-    ends = [(at, end) for at, end in found if end and end.outs]  # a copy costs nothing
+    found = [(at, end) for at, task in newest if (end := job.log.end(task.task, task.attempt))]
+    ends = [(at, end) for at, end in found if not ((result := segment_result(end)) and result.copied)]
     if not ends:
         return None
     gaps = list(_gaps(ends, share))

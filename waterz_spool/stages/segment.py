@@ -54,7 +54,7 @@ class SegmentWork:
     def copied(self) -> bytes:
         """The record of a segment that the result takes from the source: there is no work in it."""
         frames = self.job.segment.stop - self.job.segment.start
-        return msgspec.json.encode(SegmentResult(frames=frames, engine="", seconds=0.0, peak_mib=0.0))
+        return msgspec.json.encode(SegmentResult(frames=frames, engine="", seconds=0.0, peak_mib=0.0, copied=True))
 
     def restore(self, restorer: Restorer, check: Check, *, tell: Callable[[float], None] | None = None) -> None:
         """Read the crops and fill their hidden pixels.
