@@ -110,3 +110,16 @@ def test_a_logo_in_a_picture_with_bars_is_found(sizes):
 def test_a_plate_that_ends_at_a_bar_is_taken_wholly_or_not_at_all(level):
     found, masks = find(box(barred(shots(), (24, 24, 0, 0)), (230, 24, 290, 50), level=level))
     assert not found.patches or masks[0][24:50, 230:290].mean() > 0.9
+
+
+@pytest.mark.parametrize("sizes", [(24, 24, 0, 0), (0, 0, 40, 40)], ids=["letterbox", "pillarbox"])
+@pytest.mark.parametrize("level", [70, 100, 128, 200])
+def test_a_grey_plate_with_text_that_ends_at_a_bar_is_taken_wholly_or_told_wholly(sizes, level):
+    x0, y0, x1, y1 = place = (230, 24, 290, 50) if sizes[0] else (40, 60, 100, 90)
+    frames, _ = text(box(barred(shots(), sizes), place, level=level), (x0 + 10, y0 + 18))
+    found, masks = find(frames)
+    if found.patches:
+        assert masks[0][y0:y1, x0:x1].mean() > 0.9
+    for told in found.rejected:
+        if told.missing:
+            assert max(abs(a - b) for a, b in zip(told.box, place, strict=True)) <= 3, told

@@ -106,6 +106,8 @@ def test_the_own_pixels_of_a_real_shot_yield_to_the_outline(tmp_path):
 class Says:
     """A detector that says what it was made to say."""
 
+    needs_weights = False
+
     def __init__(self, name, findings):
         self.name, self._findings, self.count = name, findings, 0
         self.outlines = name == "static"

@@ -46,7 +46,9 @@ def test_a_text_on_a_plate_that_fades_out_above_is_told_and_not_taken():
     frames, _ = lower_third(frames, alpha=0.0, plate=(x0, y0 - 10, x1, y1))
     found, _ = find(frames)
     assert found.patches == ()
-    assert any("straight edge" in each.reason and each.confidence > 0.3 for each in found.rejected), found.rejected
+    assert any("more of it than was found" in each.reason and each.confidence > 0.3 for each in found.rejected), (
+        found.rejected
+    )
 
 
 @pytest.mark.parametrize(("ring", "colour"), [(False, 40), (False, 120), (True, 235), (True, 20)])

@@ -32,6 +32,7 @@ class Rejected:
         confidence: That it is an overlay after all, 0 to 1.
         start: First frame.
         stop: One past the last; None is the end of the video.
+        missing: Whether something is painted there, as far as can be told: what else was found is not all.
     """
 
     box: Box
@@ -39,6 +40,7 @@ class Rejected:
     confidence: float = 0.0
     start: int = 0
     stop: int | None = None
+    missing: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from waterz_spool.detect import chosen, patches
 from waterz_spool.detect.base import Detector, Findings, Luma, Reread, Setting
+from waterz_spool.detect.entire import entire
 from waterz_spool.detect.masks import Mask
 from waterz_spool.detect.static.shapes import disc
 from waterz_spool.records import MaskPatch, VideoInfo
@@ -62,13 +63,14 @@ class JoinedDetector(Detector):
             kept += without(each.patches, kept, self._count, size=self._size, fade_frames=fade)
         boxes = tuple(box for each in found for box in each.boxes)
         boxes = without(boxes, kept, self._count, size=self._size, fade_frames=0)
-        return Findings(
+        joined = Findings(
             kept,
             "" if kept or boxes else "; ".join(each.reason for each in found),
             tuple(item for each in found for item in each.rejected),
             tuple(score for each in found for score in each.scores),
             boxes,
         )
+        return joined if any(part.needs_weights for part in self._parts) else entire(joined)
 
 
 def without(

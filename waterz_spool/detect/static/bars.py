@@ -123,5 +123,5 @@ def told(found: Mask, *, beside: Mask) -> list[Rejected]:
         x, y, w, h = (int(value) for value in stats[label, :4])
         if int(found[labels == label].sum()) >= MIN_MARK_PX:
             why = GOES_ON if beside[labels == label].any() else IN_BAR
-            items.append(Rejected((x, y, x + w, y + h), why, TOLD))
+            items.append(Rejected((x, y, x + w, y + h), why, TOLD, missing=True))
     return items

@@ -49,6 +49,11 @@ def trimmed(areas: Mask) -> Mask:
     return np.asarray(cv2.erode(areas, _CROSS), np.uint8)
 
 
+def grown(areas: Mask) -> Mask:
+    """Areas with one px more on each side."""
+    return np.asarray(cv2.dilate(areas, _CROSS), np.uint8)
+
+
 def plate(core: Mask, edges: NDArray[np.generic], activity: Image, *, around: float, box: Box) -> Mask:
     """The opaque plate on which a candidate lies: steady pixels that touch it and end at edges.
 
@@ -72,12 +77,12 @@ def plate(core: Mask, edges: NDArray[np.generic], activity: Image, *, around: fl
     (height, width), ends = core.shape, _ends_at_edges(whole, core[window], edges[window])
     sides = (y0 > py, whole[0]), (y1 + py < height, whole[-1]), (x0 > px, whole[:, 0]), (x1 + px < width, whole[:, -1])
     if ends and sum(side.mean() for goes_on, side in sides if goes_on) < 0.25:  # the picture's edge ends it, too
-        done[window] = cv2.dilate(whole & steady, _CROSS)
+        done[window] = grown(whole & steady)
     return done
 
 
 def _ends_at_edges(whole: Mask, core: Mask, edges: NDArray[np.generic]) -> bool:
-    rim = (cv2.dilate(whole, _CROSS) > whole) & (cv2.dilate(core, disc(2)) == 0)
+    rim = (grown(whole) > whole) & (cv2.dilate(core, disc(2)) == 0)
     near = cv2.dilate((edges != 0).astype(np.uint8), disc(2)) > 0
     return not rim.any() or float(near[rim].mean()) >= RIM_EDGED
 

@@ -12,6 +12,7 @@ from waterz_spool.geometry import Geometry
 from waterz_spool.records import DisplayBox, VideoInfo
 
 MIN_CONFIDENCE = 0.2  # below that, asking people would be a guess
+LIKELY = 0.5  # from that on, several are offered together
 MOST = 5
 
 
@@ -89,4 +90,13 @@ def advice(candidates: Sequence[Candidate], *, otherwise: str) -> str:
     if not candidates:
         return otherwise
     lines = [f"{each.words}\n      {each.command}" for each in candidates]
+    lines += _together(candidates)
     return "\n    ".join(["look at these places; the command below takes one", *lines, f"otherwise {otherwise}"])
+
+
+def _together(candidates: Sequence[Candidate]) -> list[str]:
+    """The command that takes all of the likely ones that stay as long as the likeliest."""
+    first = candidates[0]
+    others = [each for each in candidates[1:] if (each.start, each.stop) == (first.start, first.stop)]
+    boxes = [f"--box {','.join(map(str, each.box))}" for each in others if each.confidence >= LIKELY]
+    return [" ".join(["all of them at once:\n     ", first.command, *boxes])] if boxes else []
