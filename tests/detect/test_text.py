@@ -163,6 +163,40 @@ def test_a_sign_on_a_tripod_shot_is_told_and_not_taken() -> None:
     assert (findings.rejected[0].start, findings.rejected[0].stop) == (0, 60)
 
 
+def bar(picture: NDArray[np.uint8], *, alpha: float = 0.6, words: str = "Jane Sample", fading: int = 0) -> None:
+    """A plate of one colour, its right end perhaps fading out over so many px, with text on it."""
+    weight = np.zeros(picture.shape[:2], np.float32)
+    weight[150:196, 24:264] = alpha
+    if fading:
+        weight[150:196, 264 - fading : 264] *= np.linspace(1, 0, fading, dtype=np.float32)
+    picture[:] = picture * (1 - weight[..., None]) + np.float32((90, 40, 10)) * weight[..., None]
+    cv2.putText(picture, words, (36, 180), cv2.FONT_HERSHEY_DUPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+@pytest.mark.parametrize("scene", [tripod, pan])
+def test_a_plate_that_the_scene_shows_through_is_found_with_its_text(scene: Callable[[], Scene]) -> None:
+    """No sign of a scene does so: it is certain on a tripod shot, too."""
+    (each,) = found(scene(), lambda picture, index: bar(picture), 60).boxes
+    marked, (x0, y0, _, _) = patches.decoded(each), patches.box_of(each)
+    rows, columns = np.flatnonzero(marked.any(1)), np.flatnonzero(marked.any(0))
+    ends = x0 + columns[0], y0 + rows[0], x0 + columns[-1] + 1, y0 + rows[-1] + 1
+    assert np.abs(np.subtract(ends, (24, 150, 264, 196))).max() <= 1
+    assert (each.start, each.stop) == (0, 60)
+
+
+def test_a_board_of_the_scene_with_text_is_told_and_not_taken() -> None:
+    findings = found(tripod(), lambda picture, index: bar(picture, alpha=1.0), 60)
+    assert not findings.boxes
+    assert findings.rejected
+
+
+def test_text_whose_plate_has_no_certain_end_is_told_and_not_taken() -> None:
+    """Its letters alone would be half of the overlay."""
+    findings = found(pan(), lambda picture, index: bar(picture, fading=120), 60)
+    assert not findings.boxes
+    assert "plate" in findings.reason
+
+
 def test_words_that_appear_on_a_slide_belong_to_it() -> None:
     def draw(picture: NDArray[np.uint8], index: int) -> None:
         cv2.putText(picture, "Results of the year", (30, 40), cv2.FONT_HERSHEY_DUPLEX, 0.8, (40, 40, 40), 1)

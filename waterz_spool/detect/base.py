@@ -84,7 +84,8 @@ class Findings:
         reason: Why nothing was found; empty otherwise.
         rejected: What was not taken, likely overlays and others.
         scores: Confidence of each detection by frame, for people to look at.
-        boxes: Masks that are boxes around what is certain, too; its own pixels are still to be found.
+        boxes: Boxes around what is certain, too; its own pixels are still to be found. A mask that is not filled marks
+            what of its box certainly belongs to it.
     """
 
     patches: tuple[MaskPatch, ...]

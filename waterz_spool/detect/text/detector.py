@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 import cv2
@@ -21,15 +20,16 @@ from numpy.typing import NDArray
 
 from waterz_spool.config import DetectConfig
 from waterz_spool.detect.base import Detection, Detector, Findings, Luma, Rejected, Reread, Setting
-from waterz_spool.detect.masks import area, overlap_px, union
-from waterz_spool.detect.model.separate import padded
+from waterz_spool.detect.masks import area, overlap_px
 from waterz_spool.detect.patches import filled
-from waterz_spool.detect.text import clock, files
-from waterz_spool.detect.text.lines import Line, flatness, height_of, length_of, line_at, longer, roughness, steps
+from waterz_spool.detect.text import clock, files, places
+from waterz_spool.detect.text.behind import Picture
+from waterz_spool.detect.text.lines import Line, flatness, length_of, line_at, longer, roughness, steps
 from waterz_spool.detect.text.network import TextNetwork
-from waterz_spool.detect.text.ticker import Tickers
+from waterz_spool.detect.text.sights import Sights
+from waterz_spool.detect.text.ticker import Band, Tickers
 from waterz_spool.geometry import Geometry
-from waterz_spool.records import Box, VideoInfo
+from waterz_spool.records import Box, MaskPatch, VideoInfo
 
 log = logging.getLogger(__name__)
 
@@ -112,31 +112,46 @@ class TextDetector(Detector):
             self._look(count - 1)
         for line in self._open:
             line.stop = count
+        for line in self._open:
+            self._look_behind(line, self._open)
         self._done, self._open = [*self._done, *self._open], []
         log.info("looked for text in %d of %d frames", self._looks, count)
         lines = [line for line in self._done if line.stop - line.start >= LEAST_S * self._rate]
         page = self._pages > self._looks / 2
         certain = [] if page else self._with_bands([line for line in lines if self._certain(line)], lines)
         bands = [] if page else self._tickers.finish()
+        half = [line for line in certain if line.uncertain]
+        certain = [line for line in certain if line not in half]
         rejected = tuple(
-            Rejected(self._coded(line.box), _REASON, round(line.score / 2, 3), line.start, line.stop)
+            self._rejected(line, _HALF if line in half else _REASON)
             for line in lines
             if line not in certain and not any(overlap_px(line.box, band.box(self._size)) for band in bands)
         )
         if not certain and not bands:
-            return Findings((), _REASON if rejected else "no text stands still in the picture", rejected)
-        boxes = [(band.box(self._size), band.start, band.stop) for band in bands]
-        boxes += self._boxes(certain)
+            reason = _HALF if half else _REASON if rejected else "no text stands still in the picture"
+            return Findings((), reason, rejected)
         seen = [(line.start, line.box, line.score) for line in certain]
         seen += [(band.start, band.box(self._size), band.score) for band in bands]
         scores = ((start, Detection(self._coded(box), score, "text")) for start, box, score in seen)
-        return Findings((), "", rejected, tuple(scores), tuple(filled(self._coded(box), a, b) for box, a, b in boxes))
+        return Findings((), "", rejected, tuple(scores), self._around(certain, bands))
+
+    def _around(self, certain: Sequence[Line], bands: Sequence[Band]) -> tuple[MaskPatch, ...]:
+        """Boxes around running text and lines, and plates with the lines on them."""
+        boxes = [(band.box(self._size), band.start, band.stop) for band in bands]
+        boxes += places.captions([line for line in certain if not places.holds(line)], self._size)
+        size = self._info.width, self._info.height
+        plates = (places.framed(self._coded(box), start, stop, size) for box, start, stop in places.plates(certain))
+        return (*(filled(self._coded(box), start, stop) for box, start, stop in boxes), *plates)
+
+    def _rejected(self, line: Line, reason: str) -> Rejected:
+        return Rejected(self._coded(line.box), reason, round(line.score / 2, 3), line.start, line.stop)
 
     def _look(self, index: int) -> None:
         first = index + 1 - len(self._frames)
         moving, life = self._activity(first, index)
         now = self._frames[-1]
         flat = flatness(now)
+        closed: list[Line] = []
         for line in list(self._open):
             cut = any(self._is_cut(t) for t in range(first + 1, index + 1))
             if line.stands(now) and not cut:
@@ -149,7 +164,11 @@ class TextDetector(Detector):
                 line.ticks += clock.ticks(line, self._frames, first)
             else:
                 self._close(line, first)
-        seen = self._lines()
+                closed.append(line)
+        for line in closed:
+            self._look_behind(line, [*closed, *self._open])
+        colours = self._colours()
+        seen = self._lines(colours)
         if not self._geometry.transposed:
             drawn = flat > FLAT or life < LIVE
             self._tickers.look(index, () if drawn else seen, self._frames)
@@ -162,7 +181,19 @@ class TextDetector(Detector):
             begun = line_at(now, one.box, one.score, index)
             if begun is not None:
                 self._begin(begun)
+        for line in self._open:
+            if line.sights is not None:
+                line.sights.add(colours)
         self._frames = self._frames[-1:]
+
+    def _look_behind(self, line: Line, beside: Sequence[Line]) -> None:
+        """What is behind a line that is over, alone or with others; then its letters and looks are not needed."""
+        text = [line]
+        for each in text:  # it grows meanwhile
+            text += [other for other in beside if other not in text and each.adjoins(other)]
+        if line.sights is not None and line.stop - line.start >= LEAST_S * self._rate:
+            line.plate, line.uncertain = line.sights.plate([each.box for each in text])
+        line.sights, line.template = None, line.template[:0]
 
     def _grow(self, line: Line, box: Box) -> None:
         """Where more of a line is seen than before, it was there before, too."""
@@ -172,11 +203,16 @@ class TextDetector(Detector):
             if whole is not None:
                 self._open[self._open.index(line)] = whole
 
-    def _lines(self) -> list[Detection]:
+    def _colours(self) -> Picture:
+        """The last frame as the small picture, coded."""
         width, height = self._size
-        bgr = self._last.reformat(width=width, height=height, format="bgr24", interpolation="AREA").to_ndarray()
+        form = {"width": width, "height": height, "format": "bgr24", "interpolation": "AREA"}
+        return np.asarray(self._last.reformat(**form).to_ndarray(), np.uint8)
+
+    def _lines(self, colours: Picture) -> list[Detection]:
+        width, height = self._size
         self._looks += 1
-        upright = self._geometry.turn(bgr)
+        upright = self._geometry.turn(colours)
         found = self._network(upright)
         size = (upright.shape[1], upright.shape[0])
         high = size[1] * HIGHEST
@@ -195,6 +231,7 @@ class TextDetector(Detector):
         cut = line.start > 0 and self._is_cut(line.start)
         line.comes = at_once and not cut
         line.whole = line.comes or cut or line.start == 0
+        line.sights = Sights(line.box, upright=self._geometry.transposed)
         self._open.append(line)
 
     def _close(self, line: Line, first: int) -> None:
@@ -204,7 +241,7 @@ class TextDetector(Detector):
         line.goes = at_once and not cuts
         line.whole = line.whole and (line.goes or bool(cuts) or self._is_cut(min(line.stop, len(self._changes) - 1)))
         self._open.remove(line)
-        self._done.append(replace(line, template=line.template[:0]))  # its letters are not needed any more
+        self._done.append(line)
 
     def _activity(self, first: int, index: int) -> tuple[float, float]:
         """How much half and the livelier tenth of the picture changed over the last looks of this shot, grey levels."""
@@ -227,6 +264,8 @@ class TextDetector(Detector):
         drawn = float(np.median(line.flatness)) > FLAT or float(np.median(line.life)) < LIVE
         if drawn or (rough < ROUGH and alive < LIVELY):
             return False
+        if line.plate is not None and line.plate.proven:
+            return True
         if alive >= MOVING and line.stop - line.start >= LONG_S * self._rate:
             return True
         return (line.whole and (line.comes or line.goes)) or (self._at_edge(line.box) and clock.runs(line, self._rate))
@@ -247,26 +286,13 @@ class TextDetector(Detector):
             done += near
         return sorted(done, key=lambda line: (line.start, line.box))
 
-    def _boxes(self, lines: Sequence[Line]) -> list[tuple[Box, int, int]]:
-        """Boxes of lines; those of one caption, one above the other in about the same frames, are one."""
-        slack = 2
-        groups: list[tuple[Box, int, int]] = []
-        for line in sorted(lines, key=lambda each: (each.start, each.box)):
-            box = padded(line.box, height_of(line.box) // 3, self._size)
-            for number, (other, start, stop) in enumerate(groups):
-                if overlap_px(box, other) and abs(start - line.start) <= slack and abs(stop - line.stop) <= slack:
-                    groups[number] = union(box, other), min(start, line.start), max(stop, line.stop)
-                    break
-            else:
-                groups.append((box, line.start, line.stop))
-        return groups
-
     def _coded(self, box: Box) -> Box:
         sx, sy = self._info.width / self._size[0], self._info.height / self._size[1]
         x1, y1 = min(self._info.width, int(np.ceil(box[2] * sx))), min(self._info.height, int(np.ceil(box[3] * sy)))
         return int(box[0] * sx), int(box[1] * sy), x1, y1
 
 
+_HALF = "a plate seems to lie behind the text, and its ends do not show"
 _REASON = "text that may belong to the scene: nothing moves behind it, and it does not come or go by itself"
 
 

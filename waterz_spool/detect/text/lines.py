@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from waterz_spool.detect.masks import overlap_px
+from waterz_spool.detect.text.behind import Plate
+from waterz_spool.detect.text.sights import Sights
 from waterz_spool.records import Box
 
 Gray = NDArray[np.uint8]
@@ -45,6 +48,9 @@ class Line:
         flatness: Of the whole picture at each look, as `flatness` says.
         roughness: Of the picture around it at each look, as `roughness` says.
         ticks: Frames in which some of its letters changed, and where these end; as `clock.ticks` says.
+        sights: Looks at what is around it; None once they are not needed any more.
+        plate: Behind it.
+        uncertain: Whether there seems to be a plate whose ends do not show.
     """
 
     box: Box
@@ -60,6 +66,9 @@ class Line:
     flatness: list[float] = field(default_factory=list)
     roughness: list[float] = field(default_factory=list)
     ticks: list[tuple[int, float]] = field(default_factory=list)
+    sights: Sights | None = None
+    plate: Plate | None = None
+    uncertain: bool = False
 
     def strength(self, frame: Gray) -> float:
         """How strongly its letters stand in a frame: 1 as they were, 0 not at all."""
@@ -70,6 +79,14 @@ class Line:
         there = high_pass(frame, self.box) * (self.template != 0)
         size = float(np.sqrt((there**2).sum() * (self.template**2).sum())) + 1e-6
         return float((there * self.template).sum()) > SAME * size and self.strength(frame) > VISIBLE
+
+    def adjoins(self, other: Line) -> bool:
+        """Whether another line is one of the same text: just above, below or beside it, most of the time."""
+        gap = max(height_of(self.box), height_of(other.box))
+        x0, y0, x1, y1 = self.box
+        near = overlap_px((x0 - gap, y0 - gap, x1 + gap, y1 + gap), other.box) > 0
+        both = min(self.stop, other.stop) - max(self.start, other.start)
+        return near and 2 * both > self.stop - self.start
 
     def settle(self, frame: Gray) -> None:
         """Forget what a frame that shows the line shows otherwise: the scene between the letters, a clock's digits."""

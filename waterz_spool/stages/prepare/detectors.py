@@ -67,15 +67,17 @@ def _letters(
     boxes: Sequence[MaskPatch], source: Path, info: VideoInfo, pts: Sequence[int], *, check: Callable[[], None]
 ) -> tuple[MaskPatch, ...]:
     """The own pixels of what stands in some boxes."""
-    from waterz_spool.detect.patches import box_of
+    from waterz_spool.detect.patches import box_of, decoded
     from waterz_spool.detect.refine import VideoCrops, refine
 
     crops, size = VideoCrops(source, info, pts, check=check), (info.width, info.height)
-    return tuple(
-        each
-        for one in boxes
-        for each in refine(crops, box_of(one), (one.start, one.stop), size=size, rotation=info.rotation).patches
-    )
+    found: list[MaskPatch] = []
+    for one in boxes:
+        refined = refine(crops, box_of(one), (one.start, one.stop), size=size, rotation=info.rotation)
+        known = not decoded(one).all()
+        found += refined.patches if refined.certain or not known else ()
+        found += [one] if known else []
+    return tuple(found)
 
 
 def find(

@@ -1,0 +1,53 @@
+"""A few looks at the rows around a line of text, spread evenly over its time: from them its plate is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from waterz_spool.detect.text.behind import Picture, Plate, plate_behind
+from waterz_spool.records import Box
+
+MOST = 8
+REACH = 5  # heights of the line: so far around it the picture is kept
+
+
+class Sights:
+    """The rows around a line; where lines stand upright in the coded picture, the columns.
+
+    Args:
+        box: Of the line, px of the small picture.
+        upright: Whether the picture's axes are to be swapped, so that lines lie.
+    """
+
+    def __init__(self, box: Box, *, upright: bool) -> None:
+        self._upright = upright
+        _, y0, _, y1 = self._lying(box)
+        self._top, self._bottom = max(0, y0 - REACH * (y1 - y0)), y1 + REACH * (y1 - y0)
+        self._kept: list[Picture] = []
+        self._count, self._every = 0, 1
+
+    def add(self, picture: Picture) -> None:
+        """A look, uint8 [H, W, 3], at a frame in which the line stands."""
+        if self._count % self._every == 0:
+            lying = picture.transpose(1, 0, 2) if self._upright else picture
+            self._kept.append(np.ascontiguousarray(lying[self._top : self._bottom]))
+        self._count += 1
+        if len(self._kept) > MOST:
+            self._kept, self._every = self._kept[::2], 2 * self._every
+
+    def plate(self, lines: Sequence[Box]) -> tuple[Plate | None, bool]:
+        """What `plate_behind` says of lines of text, in px of the small picture."""
+        lying = [self._lying(box) for box in lines]
+        inside = [box for box in lying if self._top <= box[1] and box[3] <= self._bottom]
+        moved = [(x0, y0 - self._top, x1, y1 - self._top) for x0, y0, x1, y1 in inside]
+        plate, seems = plate_behind(moved, self._kept)
+        if plate is not None:
+            x0, y0, x1, y1 = plate.box
+            plate = replace(plate, box=self._lying((x0, y0 + self._top, x1, y1 + self._top)))
+        return plate, seems
+
+    def _lying(self, box: Box) -> Box:
+        return (box[1], box[0], box[3], box[2]) if self._upright else box
