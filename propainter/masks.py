@@ -16,7 +16,7 @@ def dilate(mask: NDArray[np.generic], steps: int) -> NDArray[np.bool_]:
     Returns:
         bool [H,W].
     """
-    grown = np.asarray(mask) != 0
+    grown: NDArray[np.bool_] = np.asarray(mask) != 0
     for _ in range(steps):
         last = grown
         grown = last.copy()

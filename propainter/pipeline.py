@@ -246,7 +246,7 @@ def inpaint(
         InputError: Frames, masks or options outside what the pipeline accepts.
         WeightsError: A file is missing, truncated or wrong.
     """
-    options = {
+    options: dict[str, Any] = {
         "subvideo_length": subvideo_length,
         "neighbor_length": neighbor_length,
         "ref_stride": ref_stride,

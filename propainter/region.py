@@ -42,7 +42,7 @@ class Box(NamedTuple):
 
 def hole_box(hole: NDArray[np.bool_]) -> Box | None:
     """Bounding box of a hole, None when empty."""
-    rows, columns = hole.any(1).nonzero()[0], hole.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     if len(rows) == 0:
         return None
     return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)

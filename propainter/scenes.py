@@ -84,9 +84,10 @@ def _look(frame: Frames, hole: NDArray[np.bool_]) -> _Look:
     area = np.add.reduceat(np.add.reduceat(weight, rows, axis=0), columns, axis=1)
     coarse = (frame >> 6).astype(np.int64)  # 4 levels a channel: 64 colours
     colour = (coarse[..., 0] * 4 + coarse[..., 1]) * 4 + coarse[..., 2]
-    histogram = np.bincount(colour.ravel(), weights=weight.ravel(), minlength=64)
-    histogram = histogram / max(1.0, float(histogram.sum()))
-    return _Look(summed / np.maximum(area, 1.0)[..., None] / 255, area, histogram.astype(np.float32))
+    counted = np.bincount(colour.ravel(), weights=weight.ravel(), minlength=64)
+    histogram = (counted / max(1.0, float(counted.sum()))).astype(np.float32)
+    grid = (summed / np.maximum(area, 1.0)[..., None] / 255).astype(np.float32, copy=False)
+    return _Look(grid, area, histogram)
 
 
 def _distance(a: _Look, b: _Look) -> float:

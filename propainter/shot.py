@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,7 +140,7 @@ class Shot:
                 return
             stop = min(self.flows, start + length)
             first, last = max(0, start - FLOW_CONTEXT), min(self.flows, start + length + FLOW_CONTEXT)
-            filled = self.ladder.run(lambda effort, a=first, b=last: self._complete(a, b, effort))
+            filled = self.ladder.run(partial(self._complete, first, last))
             for t in range(start, stop):
                 self.data.completed[t] = Completed(self.data.raw[t], filled[t - first])
                 self.data.small_flows[t] = shrink_flows(Flows(*self.data.completed[t].pair(HOST)))
@@ -186,7 +188,7 @@ class Shot:
                 return out
             view = window(self.centre, self.count, self.options)
             if any(self.data.holes[t].any() for t in range(view.start, view.stop)):
-                self.ladder.run(lambda effort, view=view: self._run_window(view, effort))
+                self.ladder.run(partial(self._run_window, view))
             self.centre += self.options.step
             out.extend(self._give(self.centre - self.options.step if self.centre < self.count else self.count))
             self._forget()
@@ -209,7 +211,7 @@ class Shot:
         )
         made = generate(self.ladder.models.generator, near, effort=effort)
         for pixels in made:  # only after the whole window succeeded: a repeated stage must not add twice
-            self._blend(start + pixels.index, pixels.box, pixels.values, pixels.share)
+            self._blend(start + pixels.at, pixels.box, pixels.values, pixels.share)
 
     def _narrowed(self, view: Window, effort: Effort) -> tuple[int, int, tuple[int, ...]]:
         """Local range and references under the present effort."""
@@ -238,6 +240,7 @@ class Shot:
             return
         if t not in self.data.canvases:
             whole = hole_box(self.data.holes[t])
+            assert whole is not None  # windows give no pixels of frames without a hole
             shape = (whole.bottom - whole.top, whole.right - whole.left)
             self.data.canvases[t] = Canvas(whole, torch.zeros(3, *shape), torch.zeros(shape))
         canvas = self.data.canvases[t]
@@ -295,6 +298,6 @@ def window_weight(distance: int, *, between: bool) -> float:
     return 2 / 3 if distance == 0 and between else 1.0
 
 
-def _drop_before(held: dict[int, object], first: int) -> None:
+def _drop_before(held: dict[int, Any], first: int) -> None:
     for t in [t for t in held if t < first]:
         del held[t]

@@ -119,7 +119,7 @@ class WindowInput(NamedTuple):
 class Pixels(NamedTuple):
     """Pixels of one local frame: its position in the window, where they go, values and blend shares on the host."""
 
-    index: int
+    at: int
     box: Box
     values: Tensor  # [3,h,w] in [-1,1]
     share: Tensor  # [h,w]

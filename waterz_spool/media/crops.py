@@ -80,7 +80,7 @@ class CropWriter(Finished):
 
     def _add(self, width: int, height: int, info: VideoInfo | None) -> av.VideoStream:
         options = {**_OPTIONS, "slices": ffv1_slices(width, height, self._work)}
-        stream = self._container.add_stream("ffv1", rate=Fraction(1000, _TICK), options=options)
+        stream: av.VideoStream = self._container.add_stream("ffv1", rate=Fraction(1000, _TICK), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, self._format
         stream.codec_context.thread_count = 1
         stream.codec_context.flags |= av.codec.context.Flags.bitexact.value

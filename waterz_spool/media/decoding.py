@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import InputContainer
@@ -145,7 +146,7 @@ def _decode_near(path: Path, info: VideoInfo, known: Sequence[int], *, start: in
                 continue
             if done == 0 and picture.pts != known[0]:
                 raise _MissedError
-            frame = Frame(start + done, picture.pts, picture)
+            frame = Frame(start + done, cast(int, picture.pts), picture)
             _check_pts(frame, known[done], path)
             steady.check(picture, frame.index, frame.pts)
             yield frame

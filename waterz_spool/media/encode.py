@@ -88,7 +88,9 @@ class SegmentEncoder(Finished):
 
     def _add(self) -> av.VideoStream:
         info, settings = self._info, self._settings
-        stream = self._container.add_stream(settings.codec, rate=1 / self._tick, options=dict(settings.options))
+        stream: av.VideoStream = self._container.add_stream(
+            settings.codec, rate=1 / self._tick, options=dict(settings.options)
+        )
         stream.width, stream.height, stream.pix_fmt = info.width, info.height, settings.pix_fmt
         context = stream.codec_context
         context.time_base = self._tick
@@ -141,6 +143,7 @@ class SegmentEncoder(Finished):
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
         for packet in self._stream.encode(picture):
+            assert packet.pts is not None and packet.time_base is not None
             packet.pts = round(packet.pts * packet.time_base / self._tick) * TICK_MS
             # Matroska stores no dts, and x265 gives garbage for very short videos: the order of packets is enough.
             packet.dts = packet.pts if self._intra else (self._packets - _MOST_REORDERED) * TICK_MS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -182,7 +182,7 @@ def plane_view(frame: av.VideoFrame, index: int, work: WorkFormat) -> Plane:
     stride = plane.line_size
     dtype = np.dtype(work.dtype)
     offset = (rows - 1) * -stride if stride < 0 else 0
-    return np.ndarray((rows, columns), dtype, buffer=plane, offset=offset, strides=(stride, dtype.itemsize))
+    return np.ndarray((rows, columns), dtype, buffer=cast(Any, plane), offset=offset, strides=(stride, dtype.itemsize))
 
 
 def is_layout(pix_fmt: str, work: WorkFormat) -> bool:
@@ -225,7 +225,7 @@ def _existing(pix_fmt: str, base: str, bits: int) -> tuple[int, str]:
     """The shallowest planar format of at least that depth which libav has."""
     for depth in (d for d in _DEPTHS if d >= bits):
         name = base if depth == 8 else f"{base}{depth}le"
-        if name in av.video.format.names:
+        if name in cast(Any, av.video.format).names:
             return depth, name
     raise _unsupported(pix_fmt)
 
@@ -234,7 +234,7 @@ def _check_palette(picture: av.VideoFrame) -> None:
     """Refuse palettes with transparency, which planar RGB would drop."""
     if not picture.format.has_palette:
         return
-    entries = np.frombuffer(picture.planes[1], np.uint8)[:1024].reshape(256, 4)
+    entries = np.frombuffer(cast(Any, picture.planes[1]), np.uint8)[:1024].reshape(256, 4)
     used = np.unique(plane_view(picture, 0, work_format("gray")))
     if (entries[used, 3] != 255).any():
         raise InputError(

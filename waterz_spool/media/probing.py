@@ -120,8 +120,9 @@ def _refuse_start(frame: av.VideoFrame, path: Path) -> None:
             todo="let them get one, without loss: ffmpeg -i IN -map 0 -c copy -c:v ffv1 OUT.mkv",
         )
     if frame.pts < 0:
+        begin_s = float(frame.pts * (frame.time_base or 1))
         raise InputError(
-            f"the video begins at {float(frame.pts * frame.time_base):.3f} s, and nothing can be written before 0 "
+            f"the video begins at {begin_s:.3f} s, and nothing can be written before 0 "
             "(the clock of a recording that runs for more than a day begins anew)",
             where=str(path),
             todo="shift its times first: ffmpeg -i IN -map 0 -c copy -avoid_negative_ts make_zero OUT.mkv",

@@ -7,17 +7,18 @@ import re
 import shlex
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import av
 from av import logging as libav_log
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.video.stream import VideoStream
 
 from waterz_spool.errors import InputError
@@ -210,9 +211,14 @@ def has_places(container: InputContainer) -> bool:
     return container.format.name == "avi"
 
 
+def side_entries(frame: av.VideoFrame) -> Sequence[SideData]:
+    """A frame's side data; its type calls it a mapping, and it is iterated like a sequence."""
+    return cast("Sequence[SideData]", frame.side_data)
+
+
 def side_data(frame: av.VideoFrame, name: str) -> bytes | None:
     """Raw bytes of a frame's side data of that ``av.sidedata.Type``; None when absent."""
-    for entry in frame.side_data:
+    for entry in side_entries(frame):
         if entry.type.name == name:
             return bytes(entry)
     return None
@@ -238,7 +244,7 @@ def content_light(frame: av.VideoFrame) -> tuple[int, int] | None:
 
 def dynamic_hdr(frame: av.VideoFrame) -> str:
     """Kinds of HDR metadata that every frame carries anew, in words; "" when there are none."""
-    kinds = {entry.type.name for entry in frame.side_data}
+    kinds = {entry.type.name for entry in side_entries(frame)}
     return " and ".join(dict.fromkeys(name for kind, name in DYNAMIC_HDR.items() if kind in kinds))
 
 

@@ -24,6 +24,7 @@ from waterz_spool.media.source import (
     dynamic_hdr,
     mastering_display,
     side_data,
+    side_entries,
 )
 from waterz_spool.records import VideoInfo
 
@@ -91,7 +92,7 @@ class Steadiness:
 
     def _check_side_data(self, picture: av.VideoFrame, index: int, pts: int) -> None:
         """HDR metadata, orientation and the like: keyframes carry all of it, other frames may leave it out."""
-        if not picture.key_frame and _KINDS.isdisjoint(entry.type.name for entry in picture.side_data):
+        if not picture.key_frame and _KINDS.isdisjoint(entry.type.name for entry in side_entries(picture)):
             return
         for name, read in _READERS.items():
             was, now = self._first[name], read(picture)

@@ -38,4 +38,5 @@ class VideoCrops:
         x0, y0, x1, y1 = box
         for frame in media.decode(self._source, self._info, start=start, stop=stop, pts=self._pts):
             self._check()
-            yield frame.picture.reformat(format="bgr24").to_ndarray()[y0:y1, x0:x1].copy()
+            whole = np.asarray(frame.picture.reformat(format="bgr24").to_ndarray(), np.uint8)
+            yield whole[y0:y1, x0:x1].copy()

@@ -172,6 +172,6 @@ def _compressed(group: Sequence[Example], rng: np.random.Generator) -> Iterator[
             container.mux(stream.encode(av.VideoFrame.from_ndarray(example.picture, format="bgr24")))
         container.mux(stream.encode(None))
     file.seek(0)
-    with av.open(file) as container:
-        for example, frame in zip(group, container.decode(video=0), strict=True):
-            yield Example(frame.to_ndarray(format="bgr24"), example.boxes)
+    with av.open(file, "r") as made:
+        for example, frame in zip(group, made.decode(video=0), strict=True):
+            yield Example(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8), example.boxes)
