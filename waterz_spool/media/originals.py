@@ -128,7 +128,7 @@ class Originals:
 
 
 def _decoder(like: Any) -> av.VideoCodecContext:
-    context = av.VideoCodecContext.create(like.codec.name, "r")
+    context: av.VideoCodecContext = av.VideoCodecContext.create(like.codec.name, "r")
     context.extradata = like.extradata
     context.width, context.height = like.width, like.height
     context.codec_tag = like.codec_tag
