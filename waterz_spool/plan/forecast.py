@@ -1,7 +1,8 @@
 """How long a plan will take and how large its result will be, from what short pieces of it took.
 
-Everything is linear in what was measured: frames decoded, pixels cut, the effort of a restorer and a fixed part per
-crop, frames encoded, frames verified. Limit: scenes that no piece lies in may cost more or less than those measured.
+Everything is linear in what was measured: frames decoded, pixels cut, the effort of a restorer and a fixed part for
+each overlay of a shot, frames encoded, frames verified. Limit: scenes that no piece lies in may cost more or less than
+those measured.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from waterz_spool.plan.pieces import before, cut_px, effort, needed
+from waterz_spool.plan.pieces import Shot, before, cut_px, effort, needed, shot_of
 from waterz_spool.records import SegmentSpec
 
 
@@ -104,6 +105,7 @@ class Forecast:
 
     Attributes:
         segments: The plan.
+        cuts: First frames of its scenes, without 0.
         source: Of the video.
         measured: At least one piece.
         decode: One frame of the source.
@@ -111,6 +113,7 @@ class Forecast:
     """
 
     segments: Sequence[SegmentSpec]
+    cuts: Sequence[int]
     source: Source
     measured: Sequence[Measured]
     decode: Took
@@ -126,24 +129,22 @@ class Forecast:
         The first worker looks and cuts; each segment can be taken as soon as it is cut; the last one joins.
         """
         begun = 2 * self.once.begin.wall_s + self.once.pin.wall_s + self.once.look.wall_s
-        free = [begun + self._cut().wall_s] + [begun] * (workers - 1)
+        free = [(begun + (self._cut().wall_s if number == 0 else 0.0), number) for number in range(workers)]
         heapq.heapify(free)
-        cut, end = begun, begun
+        known: list[set[Shot]] = [set() for _ in range(workers)]
+        cut = begun
         for segment in self.segments:
             cut += self._cut_of(segment).wall_s
-            end = max(cut, heapq.heappop(free)) + self._work_of(segment).wall_s
-            heapq.heappush(free, end)
-        return max([cut, *free]) + self._final().wall_s
+            at, number = heapq.heappop(free)
+            heapq.heappush(free, (max(cut, at) + self._work_of(segment, known[number]).wall_s, number))
+        return max(cut, max(free)[0]) + self._final().wall_s
 
     def cpu_s(self, workers: int = 1) -> float:
         """Of all processors together."""
         whole = self.once.begin * (1 + workers) + self.once.pin + self.once.look + self._cut() + self._final()
-        return whole.cpu_s + sum(self._work_of(segment).cpu_s for segment in self.segments)
-
-    @property
-    def restoring_s(self) -> float:
-        """By the clock, of all segments together: what workers share."""
-        return sum(self._work_of(segment).wall_s for segment in self.segments)
+        known: list[set[Shot]] = [set() for _ in range(workers)]
+        work = (self._work_of(segment, known[place % workers]) for place, segment in enumerate(self.segments))
+        return (whole + _sum(work)).cpu_s
 
     def bytes(self) -> int:
         """Of the result."""
@@ -163,14 +164,16 @@ class Forecast:
     def _cut(self) -> Took:
         return sum(map(self._cut_of, self.segments), Took())
 
-    def _work_of(self, segment: SegmentSpec) -> Took:
+    def _work_of(self, segment: SegmentSpec, known: set[Shot]) -> Took:
+        """What a worker takes for a segment; what is fixed is done once for each overlay of a shot, and kept."""
         if segment.copy:
             return Took()
         frames = segment.stop - segment.start
         decoded = segment.stop - before(self.source.keys, segment.start)
         found = self._rates.encode * frames + self.decode * decoded
-        if segment.crops:
-            found += self._rates.fixed * len(segment.crops) + self._rates.effort * sum(map(effort, segment.crops))
+        shots = {shot_of(crop, self.cuts) for crop in segment.crops}
+        found += self._rates.fixed * len(shots - known) + self._rates.effort * sum(map(effort, segment.crops))
+        known |= shots
         return found
 
     def _final(self) -> Took:
@@ -190,7 +193,7 @@ class Forecast:
 @dataclass(frozen=True, kw_only=True)
 class _Rates:
     cut: Took  # per pixel
-    fixed: Took  # per crop
+    fixed: Took  # per overlay of a shot
     effort: Took  # per unit of effort
     encode: Took  # per frame
     verify: Took  # per frame

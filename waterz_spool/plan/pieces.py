@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from waterz_spool.records import CropSpec, SegmentSpec
+from waterz_spool.records import Box, CropSpec, SegmentSpec
+
+Shot = tuple[int, Box]
+"""Number of the scene, and where the overlay lies: what is made once for it serves all its segments."""
+
+
+def shot_of(crop: CropSpec, cuts: Sequence[int]) -> Shot:
+    """The shot that a crop belongs to."""
+    return bisect_right(cuts, crop.start), crop.hole
 
 
 def kind_of(segment: SegmentSpec) -> str:

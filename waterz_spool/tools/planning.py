@@ -48,7 +48,7 @@ def forecast(
                 found.append(made)
             done += 1
             tell(done / (len(restored) + len(plain)))
-    return Forecast(looked.plan.segments, looked.source, found, looked.decode, looked.once)
+    return Forecast(looked.plan.segments, looked.plan.cuts, looked.source, found, looked.decode, looked.once)
 
 
 def _restored(segments: Sequence[SegmentSpec]) -> Iterator[SegmentSpec]:
@@ -64,7 +64,7 @@ def _restored(segments: Sequence[SegmentSpec]) -> Iterator[SegmentSpec]:
 
 def _plain(segments: Sequence[SegmentSpec]) -> Iterator[SegmentSpec]:
     """Pieces that are only encoded."""
-    frames = [segment.stop - segment.start for segment in segments]
+    frames = [0 if segment.copy else segment.stop - segment.start for segment in segments]
     for share in (3 / 8, 7 / 8, 1 / 8, 5 / 8):
         index, within = _at(frames, share)
         segment = segments[index]
