@@ -3,40 +3,77 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
-from waterz_spool.errors import SetupError, WaterzError
+from waterz_spool.errors import SetupError, UsageError, WaterzError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends by SystemExit."""
+    document: dict[str, Any] = {}
+    found: WaterzError | None = None
     try:
-        code = _run(arguments)
+        code = _run(arguments, document)
     except KeyboardInterrupt:
         code = 130
+    except SystemExit as end:  # a signal, or a scheduler's warning
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except WaterzError as error:
-        code = _report(error, error)
+        code, found = _report(error, error), error
     except ImportError as error:
-        code = _report(_import_cure(error), error)
+        found = _import_cure(error)
+        code = _report(found, error)
     except OSError as error:
-        code = _report(_file_error(error), error)
+        found = _file_error(error)
+        code = _report(found, error)
+    if _wants_json(sys.argv[1:] if arguments is None else arguments):
+        _print(document, code, found)
     sys.exit(code)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether the end is one JSON document; known even where the options are wrong."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in own
+
+
+def _print(document: dict[str, Any], code: int, error: WaterzError | None) -> None:
+    """The document of a command that ended, with what went wrong."""
+    from waterz_spool.cli.context import print_json
+
+    error = error or (WaterzError("stopped", todo="run it again to continue") if code in _STOPPED else None)
+    if error is not None:
+        document["error"] = {"what": error.what, "where": error.where, "to_do": error.todo, "exit_code": code}
+    if document:
+        print_json(document)
+
+
+_STOPPED = (75, 129, 130, 143)
+
+
+def _run(arguments: Sequence[str] | None, document: dict[str, Any]) -> int:
     import click
 
     from waterz_spool.cli import commands
 
     try:
-        code = commands.main(args=arguments, prog_name="waterz-spool", standalone_mode=False)
+        code = commands.main(args=arguments, prog_name="waterz-spool", standalone_mode=False, obj=document)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.Abort:
         return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "waterz-spool"
+        what = error.format_message().rstrip(".")
+        raise UsageError(what[:1].lower() + what[1:], where=path, todo=f"{path} --help") from error
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -44,7 +81,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _report(error: WaterzError, cause: Exception) -> int:
-    if os.environ.get("WATERZ_DEBUG") == "1":
+    if os.environ.get("WATERZ_DEBUG") == "1" or logging.getLogger("waterz_spool").isEnabledFor(logging.DEBUG):
         traceback.print_exception(cause)
     sys.stderr.write(f"error: {error}\n")
     return error.exit_code

@@ -15,8 +15,9 @@ from waterz_spool import media
 from waterz_spool.config import Config
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Findings, Rejected
+from waterz_spool.duration import seconds_of
 from waterz_spool.errors import NoOverlayError
-from waterz_spool.stages.contract.request import JobRequest, parse_box, parse_time
+from waterz_spool.stages.contract.request import JobRequest, parse_box
 from waterz_spool.stages.prepare.candidates import MIN_CONFIDENCE, candidates_of
 from waterz_spool.stages.prepare.detectors import find
 from waterz_spool.stages.prepare.sheet import Looked, write_sheet
@@ -61,7 +62,7 @@ def test_an_error_names_the_likely_places_first_and_a_command_that_is_exact(vide
     assert shlex.split(first) == ["waterz-spool", "run", "my clip.mp4", "--box", "2,3,48,17"]
     words = dict(zip(shlex.split(second)[3::2], shlex.split(second)[4::2], strict=True))
     assert parse_box(words["--box"]) == (1, 1, 8, 8)
-    times = [parse_time(words[option]) / Fraction(*info.time_base) for option in ("--from", "--to")]
+    times = [seconds_of(words[option]) / Fraction(*info.time_base) for option in ("--from", "--to")]
     assert [next(i for i, t in enumerate(pts) if t - pts[0] >= time) for time in times] == [3, 7]
     assert "0.60: near" in str(caught.value) and "0.30: dim" in str(caught.value) and ": no\n" not in str(caught.value)
 

@@ -208,9 +208,9 @@ def test_a_result_that_has_no_place_waits_and_says_how_to_learn_why(tiny, cli, t
 def test_json_is_one_document(tiny, cli, tmp_path):
     (tmp_path / "other.mp4").write_bytes(tiny.read_bytes())
     jobs = as_json(cli("--json", "--spool", "spool", "submit", tiny, "other.mp4", "--box", "18,8,24,16"))
-    assert len(jobs) == 2
-    assert len(as_json(cli("--json", "--spool", "spool", "verify", "all"))) == 2
-    assert len(as_json(cli("--json", "--spool", "spool", "cancel", "all"))) == 2
+    assert len(jobs["jobs"]) == 2
+    assert len(as_json(cli("--json", "--spool", "spool", "verify", "all"))["jobs"]) == 2
+    assert len(as_json(cli("--json", "--spool", "spool", "cancel", "all"))["jobs"]) == 2
     assert cli("--spool", "spool", "retry", "all", check=False).returncode == 2
 
 

@@ -102,7 +102,7 @@ def test_review_stops_before_segments_until_resume(clip, video, cli, tmp_path):
     job = cli(*spool, "submit", video, "--review", *FAST).stdout.strip()
     worker = cli(*spool, "worker", "--idle-timeout", "1", background=True)
     worker.communicate(timeout=150)
-    (state,) = as_json(cli(*spool, "--json", "status"))
+    (state,) = as_json(cli(*spool, "--json", "status"))["jobs"]
     assert state["state"] == "paused"
     assert not list((tmp_path / "spool" / "jobs" / job / "segments").glob("*/job.json"))
     page = tmp_path / "spool" / "jobs" / job / "review" / "contact.html"
@@ -119,7 +119,7 @@ def test_review_stops_before_segments_until_resume(clip, video, cli, tmp_path):
     cli(*spool, "resume", "last")
     assert str(page) not in cli(*spool, "status").stdout, "told as long as it waits"
     cli(*spool, "worker", "--drain")
-    assert as_json(cli(*spool, "--json", "status"))[0]["state"] == "done"
+    assert as_json(cli(*spool, "--json", "status"))["jobs"][0]["state"] == "done"
     assert psnr(read_bgr(video.with_name("clip.clean.mp4")), clip.truth, clip.mask) > 25
 
 

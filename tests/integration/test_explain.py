@@ -83,7 +83,7 @@ def test_a_run_that_was_stopped_is_not_running(video, cli):
     assert wait_for(lambda: "running" in cli(*private, "status").stdout, process)
     os.kill(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
-    (row,) = json.loads(cli("--json", "--spool", home, "status").stdout)
+    (row,) = json.loads(cli("--json", "--spool", home, "status").stdout)["jobs"]
     assert row["state"] == "stopped"
     lines = cli("explain", extra={}).stdout
     assert lines.startswith("stopped: no worker is running") and "run the same command again" in lines
@@ -92,14 +92,14 @@ def test_a_run_that_was_stopped_is_not_running(video, cli):
 
 def test_what_a_killed_worker_held_is_not_at_work(video, cli, tmp_path):
     cli("--spool", "spool", "submit", video, *box_option(), *FAST)
-    assert json.loads(cli("--spool", "spool", "--json", "status").stdout)[0]["state"] == "waiting"
+    assert json.loads(cli("--spool", "spool", "--json", "status").stdout)["jobs"][0]["state"] == "waiting"
     worker = cli("--spool", "spool", "worker", "--drain", background=True, start_new_session=True)
     assert wait_for(lambda: "running" in spool_of(tmp_path).jobs()[0].state().counts, worker)
     assert "working: 1 running" in cli("--spool", "spool", "explain").stdout
     kill_tree(worker.pid)  # and nobody has fetched its exit code: a zombie is no worker
     text = cli("--spool", "spool", "explain").stdout
     assert "no worker is running" in text and "1 task held by a worker that shows no sign of life" in text
-    assert json.loads(cli("--spool", "spool", "--json", "status").stdout)[0]["state"] == "stopped"
+    assert json.loads(cli("--spool", "spool", "--json", "status").stdout)["jobs"][0]["state"] == "stopped"
     worker.communicate()
 
 

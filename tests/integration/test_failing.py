@@ -79,7 +79,7 @@ def test_segments_that_cannot_be_restored_pass_through_loudly(tmp_path):
     assert "PASSED THROUGH: 1 segment could not be restored" in desk.command("explain", "last").stdout
     assert "still shows the overlay" in desk.command("explain", "last/1").stdout
     assert "1        passed" in desk.command("status", "--segments").stdout
-    assert json.loads(desk.command("--json", "status").stdout)[0]["passed"] == [1]
+    assert json.loads(desk.command("--json", "status").stdout)["jobs"][0]["passed"] == [1]
     ended = desk.command("finalize", "last")
     assert ended.returncode == 7
     assert "PASSED THROUGH" in ended.stderr

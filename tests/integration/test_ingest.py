@@ -357,7 +357,7 @@ def test_run_takes_a_url_and_leaves_nothing_but_the_result(data, cli, tmp_path):
 def test_progress_goes_to_stderr(data, cli):
     with serving(good(data)) as server:
         done = cli("--json", "--spool", "spool", "submit", server.url(), *BOX)
-        assert as_json(done)["name"] == "clip.mp4"
+        assert as_json(done)["jobs"][0]["name"] == "clip.mp4"
         assert re.search(r"clip\.mp4  fetching 100%  1/1 MiB", done.stderr), done.stderr
 
 

@@ -44,7 +44,7 @@ def picture(kind):
 
 def planned(tmp_path, video, cli, *given):
     """The plan that prepare makes of a video with a mask or box."""
-    job = as_json(cli("--spool", "s", "--json", "submit", video, *given, *FAST, "-o", "out.mp4"))["job"]
+    job = as_json(cli("--spool", "s", "--json", "submit", video, *given, *FAST, "-o", "out.mp4"))["jobs"][0]["job"]
     cli("--spool", "s", "worker", "--drain", "--stages", "prep", "--idle-timeout", "1")
     return plan_of(Spool.open(tmp_path / "s").job(job).plan(), job)
 

@@ -84,7 +84,7 @@ def test_cancelling_what_is_done_is_an_error(video, cli, tmp_path):
     cli("--spool", "spool", "run", video, *box_option(), *FAST)
     done = cli("--spool", "spool", "cancel", "last", check=False)
     assert done.returncode == 2 and "too late to cancel" in done.stderr and "clip.clean.mp4" in done.stderr
-    assert as_json(cli("--spool", "spool", "--json", "cancel", "all")) == []
+    assert as_json(cli("--spool", "spool", "--json", "cancel", "all"))["jobs"] == []
 
 
 def test_a_mask_that_does_not_fit_is_named_as_it_was_given(clip, video, cli, tmp_path):

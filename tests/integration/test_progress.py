@@ -121,7 +121,7 @@ def test_programs_get_one_object_a_line(video, cli):
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     moments = [line for line in lines if "step" in line]
     assert moments and {"name", "job", "share", "done", "total", "rate", "eta_s", "elapsed_s"} <= set(moments[0])
-    assert as_json(done)["seen"] > 0.9
+    assert as_json(done)["jobs"][0]["result"]["seen"] > 0.9
 
 
 class Time:

@@ -42,7 +42,7 @@ def test_the_commands_of_the_readme_work_in_order(clip, cli, tmp_path):
     assert done.returncode == 0, done.stderr
     for name in ("video.clean.mp4", "boxed.mp4", "masked.mp4", "cluster.mp4"):
         assert (tmp_path / name).stat().st_size > 1000
-    (job,) = as_json(cli("--spool", tmp_path / "shared" / "spool", "--json", "status"))
+    (job,) = as_json(cli("--spool", tmp_path / "shared" / "spool", "--json", "status"))["jobs"]
     assert job["state"] == "done"
 
 

@@ -40,7 +40,7 @@ def test_run_says_what_was_done(video, cli, tmp_path):
 
 def test_what_no_frame_shows_is_called_a_guess(tripod, cli):
     done = cli("--json", "run", tripod, *box_option(), *FAST)
-    data = json.loads(done.stdout)
+    data = json.loads(done.stdout)["jobs"][0]["result"]
     assert data["guess"] and data["weight"] < 0.3 and data["seconds"] > 0 and data["frames"] == 48
     assert data["warnings"] == ["warning: nothing behind the overlay was ever visible; the place is a guess"]
     done = cli("run", tripod, *box_option(), *FAST, "--engine", "membrane", "-o", "m.mp4")
@@ -70,7 +70,8 @@ def test_a_worker_and_a_waiting_submit_say_it_too(video, cli, tmp_path):
     again = cli("--spool", "spool", "submit", video, *box_option(), *FAST, "--wait", "--report")
     assert f"removed {PLACE}" in again.stderr and (tmp_path / "clip.clean.json").exists()
     assert "nothing was there to do" in cli("--spool", "spool", "worker", "--drain").stderr
-    (row,) = as_json(cli("--spool", "spool", "--json", "status"))
+    (row,) = as_json(cli("--spool", "spool", "--json", "status"))["jobs"]
+    row = row["result"]
     assert row["seen"] > 0.9 and row["tracks"][0]["box"] == list(BOX)
     assert f"  {row['seen']:.0%}  " in cli("--spool", "spool", "status").stdout.splitlines()[1]
     details = PythonSpool(tmp_path / "spool").job("last").details

@@ -130,7 +130,7 @@ def test_from_and_to_leave_the_rest_alone(clip, video, cli):
         (["run", "clip.mp4", "--box", "1,2,30,40", "-o", os.fsdecode(b"caf\xe9.mp4")], 2, "not UTF-8"),
         (["run", "--box", "1,2,30,40", os.fsdecode(b"caf\xe9.mp4")], 4, "not UTF-8"),
         (["run", "clean.mp4"], 3, "no overlay found"),
-        (["run", "clip.mp4", "--nonsense"], 2, "No such option"),
+        (["run", "clip.mp4", "--nonsense"], 2, "no such option: --nonsense"),
         (["status", "--spool", "nowhere"], 6, "not a spool"),
     ],
     ids=lambda value: "-".join(value[:3]) if isinstance(value, list) else None,
@@ -228,8 +228,8 @@ def test_workers_know_only_the_spool(video, cli, tmp_path):
     for worker in workers:
         worker.communicate(timeout=120)
         assert worker.returncode == 0
-    (summary,) = as_json(cli("--spool", "spool", "--json", "status"))
-    assert (summary["state"], summary["counts"]) == ("done", {"done": 4})
+    (summary,) = as_json(cli("--spool", "spool", "--json", "status"))["jobs"]
+    assert (summary["state"], summary["counts"]["done"], summary["fraction"]) == ("done", 4, 1.0)
     assert (tmp_path / "clip.clean.mp4").exists()
     assert "all invariants hold" in cli("--spool", "spool", "verify").stdout
     assert "finished" in cli("--spool", "spool", "explain").stdout
@@ -237,7 +237,7 @@ def test_workers_know_only_the_spool(video, cli, tmp_path):
     assert "SEEN" in cli("--spool", "spool", "status", "last", "--segments").stdout
     assert job_id in cli("--spool", "spool", "clean", "--older-than", "0s").stdout
     cli("--spool", "spool", "clean", "--older-than", "0s", "--yes")
-    assert as_json(cli("--spool", "spool", "--json", "status")) == []
+    assert as_json(cli("--spool", "spool", "--json", "status"))["jobs"] == []
     assert (tmp_path / "clip.clean.mp4").exists()
 
 
@@ -246,11 +246,11 @@ def test_pause_holds_and_cancel_ends(video, cli, tmp_path):
     cli("--spool", "spool", "pause", "last")
     worker = cli("--spool", "spool", "worker", "--idle-timeout", "1", background=True)
     worker.communicate(timeout=60)
-    assert as_json(cli("--spool", "spool", "--json", "status"))[0]["state"] == "paused"
+    assert as_json(cli("--spool", "spool", "--json", "status"))["jobs"][0]["state"] == "paused"
     cli("--spool", "spool", "resume", "last")
     cli("--spool", "spool", "cancel", "last")
     cli("--spool", "spool", "worker", "--drain")
-    assert as_json(cli("--spool", "spool", "--json", "status"))[0]["state"] == "cancelled"
+    assert as_json(cli("--spool", "spool", "--json", "status"))["jobs"][0]["state"] == "cancelled"
     assert not (tmp_path / "clip.clean.mp4").exists()
 
 

@@ -66,7 +66,7 @@ def test_it_is_off_when_asked(still, cli, tmp_path):
 
 
 def test_a_later_attempt_takes_the_plate_from_the_same_frames(still, cli, tmp_path):
-    job = as_json(cli("--spool", "s", "--json", "submit", still, *box_option(), *FAST, "-o", "s.mp4"))["job"]
+    job = as_json(cli("--spool", "s", "--json", "submit", still, *box_option(), *FAST, "-o", "s.mp4"))["jobs"][0]["job"]
     cli("--spool", "s", "worker", "--drain", "--stages", "prep", "--idle-timeout", "1")
     found = Spool.open(tmp_path / "s").job(job)
     segments = [msgspec.json.decode(found.segment(index), type=SegmentJob) for index in range(3)]

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = {
-    "errors": 1, "backends": 1.5, "configfile": 1.5,
+    "errors": 1, "backends": 1.5, "configfile": 1.5, "duration": 1.5,
     "records": 2, "config": 2, "geometry": 2.5,
     "spool": 3, "plan": 3, "media": 3, "restore": 3,
     "detect": 4, "report": 4,

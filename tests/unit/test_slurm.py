@@ -276,8 +276,8 @@ def test_wanted_workers_follow_the_backlog(backlog, least, count):
 
 def test_more_least_than_most_is_a_usage_error():
     with pytest.raises(UsageError, match="no such number"):
-        limits_of(SlurmConfig(), least=5, most=2, target=None)
-    assert limits_of(SlurmConfig(), least=None, most=None, target="10:00").target_s == 600
+        limits_of(SlurmConfig(), least=5, most=2, target_s=None)
+    assert limits_of(SlurmConfig(), least=None, most=None, target_s=600.0).target_s == 600
 
 
 def test_the_printed_script_begins_as_sbatch_wants_it_and_calls_the_worker(order):

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from waterz_spool.backends import DETECTORS
+from waterz_spool.cli.options import option
 from waterz_spool.config import detectors, engines
 
 
@@ -21,17 +22,30 @@ class _Detectors(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
-def engine_option(command: Any) -> Any:
+def engine_option(*, part: str) -> Callable[[Any], Any]:
     """``--engine``: a restorer."""
-    return click.option("--engine", type=click.Choice(engines()), help="Restorer.")(command)
+    return option(
+        "--engine",
+        type=click.Choice(engines()),
+        part=part,
+        key="restore.engine",
+        help="Restorer; auto: propainter where its weights and a GPU are present, else propagate.",
+    )
 
 
-def detector_option(note: str, *, without: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+def detector_option(note: str, *, without: str = "", part: str = "Options") -> Callable[[Any], Any]:
     """``--detector``: one or several detectors.
 
     Args:
         note: What the help says first.
         without: A choice that the command does not have.
+        part: Heading in the help.
     """
     names = [name for name in detectors() if name != without]
-    return click.option("--detector", type=_Detectors(names), help=f"{note} Several look together: a+b.")
+    return option(
+        "--detector",
+        type=_Detectors(names),
+        part=part,
+        key="detect.detector",
+        help=f"{note} Several look together: a+b.",
+    )

@@ -7,21 +7,24 @@ from pathlib import Path
 
 import click
 
-from waterz_spool.cli.context import Settings, on_terminal, shared_options
+from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.options import Command
 from waterz_spool.errors import UsageError
 
 
-@click.command("demo")
+@click.command("demo", cls=Command, examples="waterz-spool demo\nwaterz-spool demo /tmp/demo")
 @click.argument("folder", type=click.Path(path_type=Path), default="demo")
 @shared_options
 def demo_command(settings: Settings, folder: Path) -> None:
-    """Make a clip with a burnt-in logo, find and remove the logo with two workers, and measure the result."""
+    """Show it on a clip made on the spot, with the result measured.
+
+    A clip with a burnt-in logo is made; two workers find and remove the logo, which takes about a minute.
+    """
     from waterz_spool.intake.spools import open_or_create
     from waterz_spool.intake.submit import Order, submit
     from waterz_spool.launch.follow import run_local
     from waterz_spool.launch.local import LocalWorkers
     from waterz_spool.report.ending import result_path
-    from waterz_spool.report.terminal import Progress
     from waterz_spool.tools import demo
 
     if folder.exists() and not (folder / "demo.mp4").exists() and any(folder.iterdir()):
@@ -32,7 +35,7 @@ def demo_command(settings: Settings, folder: Path) -> None:
     config = settings.config({"plan": {"segment_s": 2.0}, "output": {"overwrite": True}})
     spool = open_or_create(folder / "spool", config)
     job = submit(spool, clip.video, Order(), config)
-    run_local(job, LocalWorkers(spool.root, [job.id], count=2, threads=1), Progress(terminal=on_terminal()))
+    run_local(job, LocalWorkers(spool.root, [job.id], count=2, threads=1), settings.progress())
     result = result_path(job)
     assert result is not None
     before, after = demo.read_frames(clip.video), demo.read_frames(result)

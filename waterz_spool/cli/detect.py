@@ -9,41 +9,52 @@ import click
 import msgspec
 
 from waterz_spool.cli.backends import detector_option
-from waterz_spool.cli.context import Settings, json_progress, on_terminal, shared_options
+from waterz_spool.cli.context import Settings, json_progress, shared_options
+from waterz_spool.cli.options import Command, option
+
+_PATH = click.Path(path_type=Path)
 
 
-@click.command("detect")
-@click.argument("video", type=click.Path(path_type=Path))
-@click.option("-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
+_EXAMPLES = """
+waterz-spool detect talk.mp4
+waterz-spool detect talk.mp4 -o found --limit 0,0,400,200
+waterz-spool run talk.mp4 --tracks talk.found
+"""
+
+
+@click.command("detect", cls=Command, examples=_EXAMPLES)
+@click.argument("video", type=_PATH)
+@option("-o", "--output", "folder", type=_PATH, shown="NAME.found, here", help="Folder to write to.")
 @detector_option("auto: static, text where its extra is installed, and yolo where there are weights.", without="none")
-@click.option("--weights", type=click.Path(path_type=Path), help="Your YOLO weights.")
-@click.option("--imgsz", type=int, metavar="PX", help="Longer side of what the model sees.")
-@click.option("--conf", type=float, help="Least confidence that counts as an overlay.")
-@click.option("--class", "classes", multiple=True, help="Name or number of a class that counts; repeatable.")
-@click.option("--device", help="auto, cpu or cuda:0.")
-@click.option("--every", type=int, metavar="N", help="Look at every N-th frame, and where something changes.")
-@click.option(
-    "--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Ignore detections outside this box; repeatable."
+@option("--weights", type=_PATH, help="Your YOLO weights.")
+@option("--imgsz", type=int, metavar="PX", key="detect.imgsz", help="Longer side of what the model sees.")
+@option("--conf", type=float, key="detect.conf", help="Least confidence that counts as an overlay.")
+@option("--class", "classes", multiple=True, shown="all", help="Name or number of a class that counts; repeatable.")
+@option("--device", key="detect.device", help="auto, cpu or cuda:0.")
+@option(
+    "--every", type=int, metavar="N", key="detect.every", help="Look at every N-th frame, and where something changes."
 )
+@option("--limit", "limits", multiple=True, metavar="X,Y,W,H", help="Ignore detections outside this box; repeatable.")
 @json_progress
 @shared_options
 def detect_command(
     settings: Settings,
     video: Path,
-    folder: Path,
+    folder: Path | None,
     weights: Path | None,
     limits: tuple[str, ...],
     **given: Any,
 ) -> None:
-    """Look for overlays: write tracks.json, masks.mkv, contact.html and contact.png, and start nothing.
+    """Look for overlays; write what was found, and start nothing.
 
-    Correct tracks.json in a text editor if need be, then: waterz-spool run VIDEO --tracks DIR
+    The folder gets tracks.json, masks.mkv, and the contact sheet as contact.html and contact.png. Correct tracks.json
+    in a text editor if need be, then: waterz-spool run VIDEO --tracks DIR
     """
-    from waterz_spool.report.terminal import Progress
     from waterz_spool.stages.contract.request import parse_box
     from waterz_spool.tools.detecting import detect_video
 
-    progress = Progress(terminal=on_terminal(), as_json=given.pop("as_lines"))
+    progress = settings.progress(as_json=given.pop("as_lines"))
+    folder = folder or Path(f"{video.stem}.found")
     chosen = {**given, "weights": str(weights) if weights else None, "classes": list(given["classes"]) or None}
     config = settings.config({"detect": chosen})
     boxes = [parse_box(text, option="--limit") for text in limits]

@@ -9,31 +9,35 @@ import click
 import msgspec
 
 from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.options import Group, option
 
 _PATH = click.Path(path_type=Path)
+_TRAIN_EXAMPLES = "waterz-spool detector train --overlay logo.png --footage clean/ -o logo.pt"
+_TEST_EXAMPLES = "waterz-spool detector test logo.pt --overlay logo.png --footage other/"
 
 
-@click.group("detector")
+@click.group("detector", cls=Group)
 def detector_command() -> None:
     """Train a YOLO detector for your own overlay, or score one."""
 
 
-@detector_command.command("train")
-@click.option("--overlay", "overlays", multiple=True, required=True, type=_PATH, help="Picture of it; repeatable.")
-@click.option("--footage", multiple=True, required=True, type=_PATH, help="Clean video or folder; repeatable.")
-@click.option("-o", "--output", "out", required=True, type=_PATH, help="Weights to write, a .pt file.")
-@click.option("--size", default="n", show_default=True, type=click.Choice(list("nsmlx")), help="Size of the model.")
-@click.option("--epochs", default=30, show_default=True, type=click.IntRange(min=1), help="Passes over the pictures.")
-@click.option("--imgsz", default=640, show_default=True, type=click.IntRange(32, 4096), help="Picture size in px.")
-@click.option("--pictures", default=1600, show_default=True, type=click.IntRange(min=8), help="How many to compose.")
-@click.option("--batch", default=16, show_default=True, type=click.IntRange(min=1), help="Pictures per step.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:0.")
-@click.option("--threads", default=0, type=click.IntRange(min=0), help="Threads of torch; 0: its own choice.")
-@click.option("--seed", default=0, show_default=True, help="The same seed composes the same pictures.")
+@detector_command.command("train", examples=_TRAIN_EXAMPLES)
+@option("--overlay", "overlays", multiple=True, required=True, type=_PATH, help="Picture of it; repeatable.")
+@option("--footage", multiple=True, required=True, type=_PATH, help="Clean video or folder; repeatable.")
+@option("-o", "--output", "out", required=True, type=_PATH, help="Weights to write, a .pt file.")
+@option("--size", default="n", type=click.Choice(list("nsmlx")), help="Size of the model.")
+@option("--epochs", default=30, type=click.IntRange(min=1), help="Passes over the pictures.")
+@option("--imgsz", default=640, type=click.IntRange(32, 4096), help="Picture size in px.")
+@option("--pictures", default=1600, type=click.IntRange(min=8), help="How many to compose.")
+@option("--batch", default=16, type=click.IntRange(min=1), help="Pictures per step.")
+@option("--device", default="auto", help="auto, cpu or cuda:0.")
+@option("--threads", default=0, type=click.IntRange(min=0), help="Threads of torch; 0: its own choice.")
+@option("--seed", default=0, help="The same seed composes the same pictures.")
 @shared_options
 def train_command(settings: Settings, out: Path, pictures: int, **given: Any) -> None:
-    """Compose the overlay onto your clean footage, train a model from scratch, and report how well it finds it.
+    """Train a model for your overlay, and report how well it finds it.
 
+    It is composed onto your clean footage, and the model is trained from scratch: hours on a CPU, minutes on a GPU.
     Nothing is downloaded. Beside the weights: NAME.json (where they come from) and NAME.html (scores, examples).
     """
     from waterz_spool.detect.training.fit import TrainOptions
@@ -44,18 +48,27 @@ def train_command(settings: Settings, out: Path, pictures: int, **given: Any) ->
     settings.emit({"weights": str(out), **msgspec.to_builtins(scores)}, f"{_words(scores)}\n{report}\n{out}")
 
 
-@detector_command.command("test")
+@detector_command.command("test", examples=_TEST_EXAMPLES)
 @click.argument("weights", type=_PATH)
-@click.option("--overlay", "overlays", multiple=True, type=_PATH, help="Picture of it; repeatable, in class order.")
-@click.option("--footage", multiple=True, type=_PATH, help="Clean video or folder; repeatable.")
-@click.option("--data", "labelled", type=_PATH, help="Labelled set: images/ and labels/ in YOLO's form.")
-@click.option("--imgsz", default=640, show_default=True, type=click.IntRange(32, 4096), help="Picture size in px.")
-@click.option("--pictures", default=200, show_default=True, type=click.IntRange(min=8), help="How many to compose.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:0.")
-@click.option("--seed", default=1000, show_default=True, help="The same seed composes the same pictures.")
+@option("--overlay", "overlays", multiple=True, type=_PATH, help="Picture of it; repeatable, in class order.")
+@option("--footage", multiple=True, type=_PATH, help="Clean video or folder; repeatable.")
+@option(
+    "--data",
+    "labelled",
+    type=_PATH,
+    shown="composed pictures",
+    help="Labelled set: images/ and labels/ in YOLO's form.",
+)
+@option("--imgsz", default=640, type=click.IntRange(32, 4096), help="Picture size in px.")
+@option("--pictures", default=200, type=click.IntRange(min=8), help="How many to compose.")
+@option("--device", default="auto", help="auto, cpu or cuda:0.")
+@option("--seed", default=1000, help="The same seed composes the same pictures.")
 @shared_options
 def test_command(settings: Settings, weights: Path, **given: Any) -> None:
-    """Score weights on a labelled set, or on overlays composed onto clean footage."""
+    """Score weights.
+
+    On a labelled set, or on overlays composed onto clean footage.
+    """
     from waterz_spool.detect.training.fit import TrainOptions
     from waterz_spool.tools.training import score_detector
 

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 import click
 
 from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.options import Command, option
 from waterz_spool.errors import SetupError
 
 if TYPE_CHECKING:
     from waterz_spool.spool.mount import Check
 
 
-@click.command("doctor")
-@click.option(
-    "--two-node", is_flag=True, help="Measure together with another doctor, on another host, with this spool."
-)
+@click.command("doctor", cls=Command, examples="waterz-spool doctor\nsrun -N2 -n2 waterz-spool doctor --two-node")
+@option("--two-node", is_flag=True, help="Measure together with another doctor, on another host, with this spool.")
 @shared_options
 def doctor_command(settings: Settings, two_node: bool) -> None:
-    """Check libraries, codecs, GPU, weights, and what the spool's folder and file system really do.
+    """Check this machine, and what the spool's folder really does.
 
-    With --two-node start it on two hosts at about the same time, or as `srun -N2 -n2`: they meet through the spool and
-    record what they found, which decides whether locks are used between hosts. Exit code 6 when something is unfit.
+    Libraries, codecs, GPU, weights, file system. With --two-node start it on two hosts at about the same time, or as
+    `srun -N2 -n2`: they meet through the spool and record what they found, which decides whether locks are used
+    between hosts. Exit code 6 when something is unfit.
     """
     from waterz_spool.tools.doctor import machine_checks, pair_checks, spool_checks
 
@@ -34,7 +34,7 @@ def doctor_command(settings: Settings, two_node: bool) -> None:
         for check in checks:
             found.append(check)
             if not settings.as_json:
-                settings.emit(check, str(check))
+                settings.emit({}, str(check))
 
     take(machine_checks())
     take(spool_checks(root))

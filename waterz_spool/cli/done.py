@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from waterz_spool.cli.context import Settings
 from waterz_spool.errors import UsageError
 
@@ -44,8 +42,7 @@ def tell(settings: Settings, result: Result, files: tuple[Path, ...], *, named: 
 
     kinds = zip(("summary", "report"), files, strict=False)
     lines = [*lines_of(result, named=named), *(f"{kind}: {path}" for kind, path in kinds)]
-    if not settings.as_json:
-        click.echo("\n".join(lines), err=True)
+    settings.say("\n".join(lines))
 
 
 def tell_worker(settings: Settings, spool: Spool, *, finished: int, published: list[str]) -> None:
@@ -57,5 +54,4 @@ def tell_worker(settings: Settings, spool: Spool, *, finished: int, published: l
             tell_result(settings, spool.by_id(job_id), named=True)
         except (OSError, UsageError):  # cleaned away meanwhile
             continue
-    if not settings.as_json:
-        click.echo(f"{count(finished, 'task')} done" if finished else "nothing was there to do", err=True)
+    settings.say(f"{count(finished, 'task')} done" if finished else "nothing was there to do")

@@ -8,31 +8,38 @@ from typing import Any
 import click
 
 from waterz_spool.backends import DETECTORS, RESTORERS
-from waterz_spool.cli.context import Settings, json_progress, on_terminal, shared_options
+from waterz_spool.cli.context import Settings, json_progress, shared_options
+from waterz_spool.cli.options import Group, option
 from waterz_spool.errors import SetupError, UsageError
 
 
-@click.group("models")
+@click.group("models", cls=Group)
 def models_command() -> None:
-    """Restorers and detectors, and weights: what they are, where they belong, whether they are whole.
+    """List and check engines, detectors and weights.
 
-    Nothing is downloaded but by `models get`.
+    What they are, where they belong, whether they are whole. Nothing is downloaded but by `models get`.
     """
 
 
-@models_command.command("path")
+@models_command.command("path", examples="waterz-spool models path")
 @shared_options
 def path_command(settings: Settings) -> None:
-    """Print the folder where the weights are looked for [WATERZ_MODELS]."""
+    """Print the folder where weights are looked for.
+
+    WATERZ_MODELS names another one.
+    """
     from waterz_spool.restore.weights import weights_folder
 
     settings.emit({"path": str(weights_folder())}, str(weights_folder()))
 
 
-@models_command.command("list")
+@models_command.command("list", examples="waterz-spool models list")
 @shared_options
 def list_command(settings: Settings) -> None:
-    """The back ends; then name, licence, source and sha256 of each weight file, and whether it is there."""
+    """List the back ends and their weight files.
+
+    With name, licence, source and sha256 of each file, and whether it is there.
+    """
     from waterz_spool.report.status import table
     from waterz_spool.restore.weights import listing, weights_folder
 
@@ -68,11 +75,11 @@ def _line(what: str, kind: type[Any], *, gpu: bool, weights: str) -> dict[str, s
     return {"kind": what, "name": kind.name, "gpu": "yes" if gpu else "no", "weights": weights, "from": origin}
 
 
-@models_command.command("verify")
+@models_command.command("verify", examples="waterz-spool models verify\nwaterz-spool models verify propainter")
 @click.argument("engines", nargs=-1, metavar="[ENGINE]...")
 @shared_options
 def verify_command(settings: Settings, *, engines: tuple[str, ...]) -> None:
-    """Load each file and check that it is what it should be.
+    """Load each weight file and check that it is whole.
 
     Without ENGINE: all files of the engines of which at least one file is there.
     """
@@ -82,25 +89,27 @@ def verify_command(settings: Settings, *, engines: tuple[str, ...]) -> None:
     found = [kind for kind in kinds if kind.weights and (engines or len(absent(kind.weights)) < len(kind.weights))]
     states = [state for kind in found for state in kind.verified()]
     lines = [f"{each.file}: {each.state} {each.detail}".rstrip() for each in states]
-    settings.emit(states, "\n".join(lines) or "no weight files are there; `waterz-spool models list` names them")
+    settings.emit(
+        {"files": states}, "\n".join(lines) or "no weight files are there; `waterz-spool models list` names them"
+    )
     bad = [each.file for each in states if each.state != "ok"]
     if bad:
         raise SetupError(f"not usable: {', '.join(bad)}", todo="waterz-spool models list says where to get them")
 
 
-@models_command.command("get")
+@models_command.command("get", examples="waterz-spool models get propainter --accept-licence")
 @click.argument("engine")
-@click.option("--accept-licence", is_flag=True, help="You have read the licence of each file and keep to it.")
+@option("--accept-licence", is_flag=True, help="You have read the licence of each file and keep to it.")
 @json_progress
 @shared_options
 def get_command(settings: Settings, *, engine: str, accept_licence: bool, as_lines: bool) -> None:
-    """Fetch the missing weight files of an engine from where their authors publish them.
+    """Fetch the missing weight files of an engine.
 
-    The licence of each file is shown first. An interrupted download continues with the same command.
+    From where their authors publish them. The licence of each file is shown first. An interrupted download continues
+    with the same command.
     `restore.weights_url` in the configuration names another server.
     """
     from waterz_spool.intake.url import moment_of
-    from waterz_spool.report.terminal import Progress
     from waterz_spool.tools.weights import get, offers
 
     offered = offers(engine, base_url=settings.config().restore.weights_url)
@@ -111,7 +120,7 @@ def get_command(settings: Settings, *, engine: str, accept_licence: bool, as_lin
             "nothing was fetched: the licences above are yours to keep",
             todo=f"read them, then run: waterz-spool models get {engine} --accept-licence",
         )
-    progress = Progress(terminal=on_terminal(), as_json=as_lines)
+    progress = settings.progress(as_json=as_lines)
     got = []
     try:
         for each in offered:

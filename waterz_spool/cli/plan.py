@@ -9,40 +9,47 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from waterz_spool.cli.context import Settings, on_terminal, shared_options
-from waterz_spool.cli.start import config_of, order_of, order_options, worker_count
+from waterz_spool.cli.asking import config_of, order_of, order_options, worker_count
+from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.options import Command, option
 
 if TYPE_CHECKING:
     from waterz_spool.config import Config
 
 
-@click.command("plan")
+_EXAMPLES = """
+waterz-spool plan talk.mp4
+waterz-spool plan talk.mp4 --box 1600,40,280,90 --engine propainter --workers 4
+"""
+
+
+@click.command("plan", cls=Command, examples=_EXAMPLES)
 @click.argument("video", type=click.Path(path_type=Path))
 @order_options
-@click.option(
+@option(
     "--workers",
     callback=worker_count,
     metavar="N|auto",
+    shown="auto",
     help="Local workers of the run; auto: one per GPU, else one per two cores.",
 )
 @shared_options
 def plan_command(settings: Settings, video: Path, **given: Any) -> None:
-    """Say what `run` with the same options would do: segments, crops, engine, about how long, about how large.
+    """Say what `run` would do, how long it takes, how large it gets.
 
-    The whole video is looked at, as `run` does first. Then short pieces of it are made and thrown away, to measure
-    what this machine takes; no result is written.
+    With the same options: segments, crops, engine. The whole video is looked at, as `run` does first. Then short pieces
+    of it are made and thrown away, to measure what this machine takes; no result is written.
     """
     from waterz_spool import restore
     from waterz_spool.intake.spools import private_spool
     from waterz_spool.report.planned import lines_of
-    from waterz_spool.report.terminal import Progress
     from waterz_spool.tools.planning import forecast, planned
     from waterz_spool.tools.trial import trial
 
     config, order = config_of(settings, given), order_of(given)
     restore.chosen(config.restore).require()
     workers, threads = local_share(config)
-    progress = Progress(terminal=on_terminal(), as_json=given["as_lines"])
+    progress = settings.progress(as_json=given["as_lines"])
     begun = time.monotonic()
     try:
         look = progress.share(video.name, "looking")

@@ -9,15 +9,16 @@ from typing import Any
 import click
 import msgspec
 
-from waterz_spool.cli.context import Settings, on_terminal, shared_options
+from waterz_spool.cli.asking import config_of, order_of, order_options, worker_count
+from waterz_spool.cli.context import Settings, shared_options
+from waterz_spool.cli.options import DURATION, Command, option
 from waterz_spool.cli.plan import local_share
-from waterz_spool.cli.start import config_of, order_of, order_options, worker_count
 
 _KEY = "waterz_spool.preview"
 _OWN = ("--at", "--seconds", "--page")
 
 
-class _Remembering(click.Command):
+class _Remembering(Command):
     """Remembers its arguments, for the command that makes the whole."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -25,43 +26,45 @@ class _Remembering(click.Command):
         return super().parse_args(ctx, args)
 
 
-@click.command("preview", cls=_Remembering)
+_EXAMPLES = """
+waterz-spool preview talk.mp4
+waterz-spool preview talk.mp4 --box 1600,40,280,90 --at 1:30 --seconds 5
+"""
+
+
+@click.command("preview", cls=_Remembering, examples=_EXAMPLES)
 @click.argument("video", type=click.Path(path_type=Path))
-@click.option("--at", metavar="TIME", help="Begin here [the middle of the longest overlay].")
-@click.option(
-    "--seconds", type=click.FloatRange(0.2, 10), default=3.0, show_default=True, help="Length of the preview."
-)
-@click.option("--page", type=click.Path(path_type=Path), help="The page [NAME.preview.html, here].")
+@option("--at", "at_s", type=DURATION, shown="the middle of the longest overlay", help="Begin here.")
+@option("--seconds", type=click.FloatRange(0.2, 10), default=3.0, help="Length of the preview.")
+@option("--page", type=click.Path(path_type=Path), shown="NAME.preview.html, here", help="The page.")
 @order_options
-@click.option(
+@option(
     "--workers",
     callback=worker_count,
     metavar="N|auto",
+    shown="auto",
     help="Local workers of the run; auto: one per GPU, else one per two cores.",
 )
 @shared_options
 def preview_command(
-    settings: Settings, video: Path, at: str | None, seconds: float, page: Path | None, **given: Any
+    settings: Settings, video: Path, at_s: float | None, seconds: float, page: Path | None, **given: Any
 ) -> None:
-    """Make a few seconds as `run` with the same options would, and write a page with before and after.
+    """Make a few seconds, and a page with before and after.
 
-    The whole video is looked at, as `run` does first; the page also says what all of it would take. It needs nothing
-    but a browser: open the file.
+    As `run` with the same options would make them. The whole video is looked at, as `run` does first; the page also
+    says what all of it would take. It needs nothing but a browser: open the file.
     """
     from waterz_spool import restore
     from waterz_spool.intake.spools import private_spool
-    from waterz_spool.report.terminal import Progress
-    from waterz_spool.stages.contract.request import parse_time
     from waterz_spool.tools.planning import forecast, planned
     from waterz_spool.tools.previewing import preview, stretch, whole_text, write_preview
     from waterz_spool.tools.trial import trial
 
     config, order = config_of(settings, given), order_of(given)
-    at_s = parse_time(at) if at else None
     restore.chosen(config.restore).require()
     workers, threads = local_share(config)
     page = page or Path(f"{video.stem}.preview.html")
-    progress = Progress(terminal=on_terminal(), as_json=given["as_lines"])
+    progress = settings.progress(as_json=given["as_lines"])
     begun = time.monotonic()
     try:
         look = progress.share(video.name, "looking")
@@ -85,5 +88,5 @@ def _run_command(settings: Settings) -> list[str]:
             next(given, None)
         elif word.partition("=")[0] not in _OWN:
             words.append(word)
-    config = ["--config", str(settings.config_file)] if settings.config_file else []
+    config = ["--config", str(settings.config_file)] if settings.config_file and "--config" not in words else []
     return ["waterz-spool", *config, "run", *words]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from waterz_spool.cli.options import Command
+
 _KEY = "waterz_spool.sbatch"
 
 
-class SbatchCommand(click.Command):
+class SbatchCommand(Command):
     """Keeps everything after ``--`` for sbatch, unread."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -22,6 +24,10 @@ class SbatchCommand(click.Command):
         """Whether ``--`` begins sbatch's arguments in this call."""
         return True
 
+    def hint(self, ctx: click.Context) -> str:
+        """A forgotten ``--`` is what most often is wrong here."""
+        return f"options of sbatch go after --: {ctx.command_path} .. -- --partition=gpu"
+
 
 class SubmitCommand(SbatchCommand):
     """Without ``--slurm`` a ``--`` only protects file names that begin with a dash."""
@@ -29,6 +35,10 @@ class SubmitCommand(SbatchCommand):
     def takes_sbatch(self, args: list[str]) -> bool:
         """Whether workers are asked for."""
         return any(arg == "--slurm" or arg.startswith("--slurm=") for arg in args[: args.index("--")])
+
+    def hint(self, ctx: click.Context) -> str:
+        """The same, together with --slurm."""
+        return f"options of sbatch go after --: {ctx.command_path} VIDEO --slurm 8 -- --partition=gpu"
 
 
 def sbatch_arguments() -> tuple[str, ...]:

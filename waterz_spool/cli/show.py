@@ -1,82 +1,35 @@
-"""`status`, `explain` and `logs`: what is going on, why not, and what was said."""
+"""`explain`, `logs`, `report` and `wait`: why not, what was said, what was done, and when it is over."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from waterz_spool.cli.context import Settings, shared_options
-from waterz_spool.errors import UsageError
+from waterz_spool.cli.naming import job_argument, jobs_like, split_task
+from waterz_spool.cli.options import DURATION, Command, option
+from waterz_spool.cli.status import troubles_of
+from waterz_spool.errors import JobFailedError, UsageError
 from waterz_spool.spool import Job, Spool, Task
 
 if TYPE_CHECKING:
     from waterz_spool.report.explain import Around
+    from waterz_spool.report.logs import Line
 
 
-def find_jobs(settings: Settings, name: str | None) -> list[Job]:
-    """The jobs a name stands for: an id, a unique prefix, ``last``, ``all`` or nothing for all."""
-    spool = Spool.open(settings.spool_root())
-    return spool.jobs() if name in (None, "all") else [spool.job(str(name))]
-
-
-def split_task(name: str) -> tuple[str, Task | None]:
-    """``last/52`` as job name and task; the task is a segment index, ``prep``, ``final`` or None."""
-    job, _, task = name.partition("/")
-    match task:
-        case "":
-            return job, None
-        case "prep" | "final":
-            return job, task
-    if not (task.isascii() and task.isdigit()):
-        raise UsageError("a task is a segment number, prep or final", where=name, todo="for example last/52")
-    return job, int(task)
-
-
-@click.command("status")
-@click.argument("job", required=False)
-@click.option("--segments", is_flag=True, help="One line per segment, with confidence.")
-@shared_options
-def status_command(settings: Settings, job: str | None, segments: bool) -> None:
-    """Show what is done, running and waiting."""
-    from waterz_spool.report import status
-    from waterz_spool.report.living import Living
-
-    living = Living(Spool.open(settings.spool_root()))
-    found = [(each, each.state()) for each in find_jobs(settings, job)]
-    wrong = _troubles(settings)
-    if not found:
-        settings.emit([], "no jobs in this spool")
-    elif segments:
-        tables = [(each, status.segment_rows(each, state)) for each, state in found]
-        names = [name.lower() for name in status.SEGMENT_COLUMNS]
-        data = [
-            {"job": each.id, "segments": [dict(zip(names, row, strict=True)) for row in rows]} for each, rows in tables
-        ]
-        text = "\n".join(f"{each.id}\n{status.table(status.SEGMENT_COLUMNS, rows)}" for each, rows in tables)
-        settings.emit(data if len(data) > 1 else data[0], text)
-    else:
-        rows = [] if settings.as_json else [status.row(each, state, living) for each, state in found]
-        data = [
-            {**status.summary(each, living, state), **({"troubles": wrong} if wrong else {})} for each, state in found
-        ]
-        pages = [f"look at {page}" for each, state in found if (page := status.review_page(each, state))]
-        settings.emit(data, "\n".join([status.table(status.JOB_COLUMNS, rows), *pages, *wrong]))
-
-
-def _troubles(settings: Settings) -> list[str]:
-    from waterz_spool.report.troubles import troubles
-
-    return [trouble.line for trouble in troubles(Spool.open(settings.spool_root()))]
-
-
-@click.command("explain")
-@click.argument("name", default="last")
+@click.command("explain", cls=Command, examples="waterz-spool explain\nwaterz-spool explain last/52")
+@job_argument("[JOB[/TASK]]", default="last")
 @shared_options
 def explain_command(settings: Settings, name: str) -> None:
-    """Say why a job (JOB) or one of its tasks (JOB/52) makes no progress."""
+    """Say why a job or one of its tasks makes no progress.
+
+    A task is a segment's number, `prep` or `final`: JOB/52.
+    """
     from waterz_spool.report.explain import explain_job, explain_task
+    from waterz_spool.report.living import standing
 
     job_name, wanted = split_task(name)
     spool = Spool.open(settings.spool_root())
@@ -91,8 +44,9 @@ def explain_command(settings: Settings, name: str) -> None:
             raise UsageError(f"the job has no task {wanted}", where=job.id, todo="waterz-spool status --segments")
         lines = explain_task(job, state, task, around)
     if not state.terminal:
-        lines = [*lines, *_troubles(settings)]
-    settings.emit({"job": job.id, "lines": lines}, "\n".join(lines))
+        lines = [*lines, *troubles_of(spool)]
+    data = {"job": job.id, "task": wanted, "state": standing(job, state, around.living), "lines": lines}
+    settings.emit(data, "\n".join(lines))
 
 
 def _around(settings: Settings, spool: Spool) -> Around:
@@ -108,27 +62,109 @@ def _around(settings: Settings, spool: Spool) -> Around:
     )
 
 
-@click.command("logs")
-@click.argument("name", default="last")
+@click.command("logs", cls=Command, examples="waterz-spool logs last/52\nwaterz-spool logs last --follow")
+@job_argument("[JOB[/TASK]]", default="last")
+@option("-f", "--follow", is_flag=True, help="Go on with what is new until the job has ended.")
 @shared_options
-def logs_command(settings: Settings, name: str) -> None:
-    """Show what workers logged about a job (JOB) or one of its tasks (JOB/52), in order of time."""
+def logs_command(settings: Settings, name: str, follow: bool) -> None:
+    """Show what workers logged about a job or one of its tasks.
+
+    In order of time; the first column is the task. With --follow and --json it is one JSON document a line.
+    """
     from waterz_spool.report.logs import merged
 
     job_name, task = split_task(name)
-    lines = merged(Spool.open(settings.spool_root()).job(job_name), task)
-    settings.emit(lines, "\n".join(lines) or "nothing was logged yet")
+    job = Spool.open(settings.spool_root()).job(job_name)
+    if follow:
+        _follow_logs(settings, job, task)
+        return
+    lines = merged(job, task)
+    data = {"job": job.id, "task": task, "lines": [_line_data(line) for line in lines]}
+    settings.emit(data, "\n".join(map(str, lines)) or "nothing was logged yet")
 
 
-@click.command("report")
-@click.argument("job", default="last")
-@click.option("-o", "--output", "page", type=click.Path(path_type=Path), help="The page [JOB.html, here].")
+def _line_data(line: Line) -> dict[str, str | None]:
+    return {"time": line.time or None, "task": line.task, "text": line.text}
+
+
+def _follow_logs(settings: Settings, job: Job, task: Task | None) -> None:
+    from waterz_spool.report.logs import merged
+
+    known: dict[str, int] = {}
+    while True:
+        ended = job.state().terminal  # before the last look, so that it misses nothing
+        for line in merged(job, task, after=known):
+            known[line.log] = line.number + 1
+            settings.emit_line(_line_data(line), str(line))
+        if ended:
+            return
+        time.sleep(_FOLLOW_S)
+
+
+_FOLLOW_S = 0.5
+
+
+@click.command("report", cls=Command, examples="waterz-spool report last -o report.html")
+@job_argument("[JOB]", default="last")
+@option(
+    "-o",
+    "--output",
+    "page",
+    type=click.Path(path_type=Path),
+    shown="JOB.html, here",
+    help="The page.",
+)
 @shared_options
-def report_command(settings: Settings, job: str, page: Path | None) -> None:
-    """Write a page about a job: before and after, what was seen and what filled, who worked when, what was verified."""
+def report_command(settings: Settings, name: str, page: Path | None) -> None:
+    """Write a page about a job: before, after, what was a guess.
+
+    And: what was seen and what was filled in over time, who worked when, what was verified.
+    """
     from waterz_spool.tools.reporting import write_report
 
-    found = Spool.open(settings.spool_root()).job(job)
+    found = Spool.open(settings.spool_root()).job(name)
     page = page or Path(f"{found.id}.html")
     write_report(found, page)
     settings.emit({"job": found.id, "page": str(page)}, str(page))
+
+
+_WAIT_EXAMPLES = """
+waterz-spool wait last
+waterz-spool wait all --timeout 2h
+waterz-spool wait last --on-done 'mv {output} /archive/'
+"""
+
+
+@click.command("wait", cls=Command, examples=_WAIT_EXAMPLES)
+@click.argument("names", nargs=-1, required=True, metavar="JOB...", shell_complete=jobs_like)
+@option("--timeout", "timeout_s", type=DURATION, shown="none", help="Give up after this time: exit code 75.")
+@option(
+    "--on-done",
+    metavar="COMMAND",
+    shown="none",
+    help="Run this when a job has ended; {job}, {state} and {output} stand for its own.",
+)
+@shared_options
+def wait_command(settings: Settings, names: tuple[str, ...], timeout_s: float | None, on_done: str | None) -> None:
+    """Wait until jobs have ended, and say what was done.
+
+    Prints the results as they come. `all` is every job that has not ended. The exit code is that of the job when one
+    was named and it failed, 1 when one of several did.
+    """
+    from waterz_spool.cli.waiting import wait_for
+
+    spool = Spool.open(settings.spool_root())
+    jobs = _open_jobs(spool) if names == ("all",) else [spool.job(name) for name in dict.fromkeys(names)]
+    failed = wait_for(settings, spool, jobs, timeout_s=timeout_s, on_done=on_done, paths=True)
+    if len(jobs) == 1 and failed:
+        raise failed[0]
+    if failed:
+        raise JobFailedError(f"{len(failed)} of {len(jobs)} jobs failed", todo="see the errors above")
+
+
+def _open_jobs(spool: Spool) -> list[Job]:
+    def is_open(job: Job) -> bool:
+        state = job.state()
+        return not state.terminal or (state.state == "done" and not state.published)
+
+    return [job for job in spool.jobs() if is_open(job)]

@@ -15,6 +15,8 @@ import click
 
 from waterz_spool.cli.context import Settings, shared_options
 from waterz_spool.cli.done import tell_worker
+from waterz_spool.cli.naming import jobs_like
+from waterz_spool.cli.options import DURATION, Command, option
 from waterz_spool.cli.sbatch import SbatchCommand, sbatch_arguments
 from waterz_spool.errors import UsageError
 
@@ -25,20 +27,33 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-@click.command("worker")
-@click.option("--drain", is_flag=True, help="Exit when nothing is left to do; waits for paused jobs while idle.")
-@click.option("--max-segments", type=click.IntRange(min=1), help="Exit after this many segments.")
-@click.option("--time-limit", metavar="TIME", help="Claim no task after this time, for example 55:00.")
-@click.option("--stages", metavar="KINDS", help="Kinds of tasks to take; default prep,segment,final.")
-@click.option("--job", "jobs", multiple=True, help="Work on these jobs only; repeatable.")
-@click.option("--idle-timeout", type=float, help="Exit after this many idle seconds; 0: never.")
-@click.option("--requeue", is_flag=True, help="In Slurm: requeue when stopped before the work is done.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the restorer.")
-@click.option("--serve-group", is_flag=True, help="Also run other users' jobs, using your file permissions.")
-@click.option("--quiet", is_flag=True, help="Print only warnings.")
+_WORKER_EXAMPLES = """
+waterz-spool worker --spool /shared/spool --drain
+waterz-spool worker --spool /shared/spool --idle-timeout 0 --wait-for-spool
+waterz-spool worker --job last --stages prep,segment --time-limit 1h30m
+"""
+
+
+@click.command("worker", cls=Command, examples=_WORKER_EXAMPLES)
+@option("--drain", is_flag=True, help="Exit when nothing is left to do; waits for paused jobs while idle.")
+@option("--max-segments", type=click.IntRange(min=1), shown="no limit", help="Exit after this many segments.")
+@option("--time-limit", type=DURATION, shown="Slurm's, else none", help="Claim no task that would end later than this.")
+@option("--stages", metavar="KINDS", shown="prep,segment,final", help="Kinds of tasks to take.")
+@option(
+    "--job", "jobs", multiple=True, metavar="JOB", help="Work on these jobs only; repeatable.", shell_complete=jobs_like
+)
+@option("--idle-timeout", type=DURATION, key="worker.idle_timeout_s", help="Exit after so long without work; 0: never.")
+@option("--wait-for-spool", is_flag=True, help="Where there is no spool yet, wait until somebody makes it.")
+@option("--requeue", is_flag=True, help="In Slurm: requeue when stopped before the work is done.")
+@option("--threads", type=click.IntRange(min=1), shown="Slurm's, else 1", help="Threads of the restorer.")
+@option("--serve-group", is_flag=True, help="Also run other users' jobs, using your file permissions.")
 @shared_options
 def worker_command(settings: Settings, **given: Any) -> None:
-    """Claim tasks and work on them. Start as many as you like, on any machine that mounts the spool."""
+    """Claim tasks and work on them.
+
+    Start as many as you like, on any machine that mounts the spool. Exit codes: 0 nothing left or idle for too long,
+    75 stopped by a scheduler's warning, 130 and 143 by Ctrl-C and SIGTERM; what was in hand is handed back.
+    """
     stop = _stop_on_signals()
     _require_libraries()
     import cv2
@@ -56,18 +71,26 @@ def worker_command(settings: Settings, **given: Any) -> None:
         max_segments=given["max_segments"],
         idle_timeout_s=config.worker.idle_timeout_s,
     )
-    _start_logging(quiet=given["quiet"])
-    spool, jobs = _open(settings.spool_root(), given["jobs"], limits.idle_timeout_s, stop, scheduled=given["requeue"])
+    _start_logging(quiet=settings.quiet)
+    spool, jobs = _open(
+        settings.spool_root(),
+        given["jobs"],
+        limits.idle_timeout_s,
+        stop,
+        scheduled=given["requeue"],
+        may_come=given["wait_for_spool"],
+    )
     shift = Shift(
         spool,
         tasks=_stages(given["stages"], config.worker.finalize_by),
         jobs=jobs or None,
         allocation=allocation,
-        time_limit_s=_seconds(given["time_limit"]),
+        time_limit_s=given["time_limit"],
         serve_group=given["serve_group"],
     )
     shift.work(stop, limits, threads=threads)
-    if limits.drain and not given["quiet"]:
+    settings.emit({"finished": shift.finished, "published": shift.published}, "")
+    if limits.drain:
         tell_worker(settings, spool, finished=shift.finished, published=shift.published)
     if stop:
         back = bool(allocation and given["requeue"]) and shift.come_back(stop.signal)
@@ -75,7 +98,7 @@ def worker_command(settings: Settings, **given: Any) -> None:
 
 
 def _open(
-    root: Path, names: Sequence[str], patience_s: float, stop: StopFlag, *, scheduled: bool
+    root: Path, names: Sequence[str], patience_s: float, stop: StopFlag, *, scheduled: bool, may_come: bool
 ) -> tuple[Spool, list[str]]:
     """The spool and the ids of the jobs of these names, as soon as the mount answers."""
     from waterz_spool.intake.spools import when_it_answers
@@ -89,7 +112,7 @@ def _open(
         if stop.wait(seconds):
             sys.exit(exit_code(stop.signal, scheduled=scheduled))
 
-    return when_it_answers(begin, root, pause=pause, patience_s=patience_s)
+    return when_it_answers(begin, root, pause=pause, patience_s=patience_s, may_come=may_come)
 
 
 def _require_libraries() -> None:
@@ -124,12 +147,6 @@ def exit_code(number: int | None, *, scheduled: bool = False) -> int:
     return 128 + number if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) else 75
 
 
-def _seconds(text: str | None) -> float | None:
-    from waterz_spool.stages.contract.request import parse_time
-
-    return parse_time(text) if text else None
-
-
 def _allotted_threads() -> int:
     """What Slurm gives this process; one elsewhere."""
     text = os.environ.get("SLURM_CPUS_PER_TASK", "")
@@ -148,15 +165,22 @@ def _start_logging(*, quiet: bool = False) -> None:
         logging.getLogger().handlers[0].addFilter(lambda record: record.levelno == logging.WARNING)
 
 
-@click.command("watch", cls=SbatchCommand)
-@click.option("--once", is_flag=True, help="Look once at inbox and jobs, then exit.")
-@click.option("--no-inbox", is_flag=True, help="Only finalize and publish.")
-@click.option("--scale", is_flag=True, help="Launch and cancel Slurm workers, too; bounds are in the configuration.")
+_WATCH_EXAMPLES = """
+waterz-spool watch --spool /shared/spool
+waterz-spool watch --spool /shared/spool --scale -- --partition=gpu
+"""
+
+
+@click.command("watch", cls=SbatchCommand, examples=_WATCH_EXAMPLES)
+@option("--once", is_flag=True, help="Look once at inbox and jobs, then exit.")
+@option("--no-inbox", is_flag=True, help="Only finalize and publish.")
+@option("--scale", is_flag=True, help="Launch and cancel Slurm workers, too; bounds are in the configuration.")
 @shared_options
 def watch_command(settings: Settings, once: bool, no_inbox: bool, scale: bool) -> None:
-    """Take videos from the inbox, finalize and publish what is complete.
+    """Take videos from the inbox; publish what is complete.
 
-    With --scale, everything after -- goes to sbatch unchanged.
+    The inbox is the folder inbox/ of the spool; results appear in outbox/. Workers must run as well: this only makes
+    jobs of the videos, and joins what is done. With --scale, everything after -- goes to sbatch unchanged.
     """
     from waterz_spool.intake.inbox import Watcher
     from waterz_spool.intake.spools import open_or_create
@@ -179,4 +203,4 @@ def _scaler(settings: Settings, spool: Spool) -> Callable[[], None]:
 
     slurm = settings.config().slurm
     order = Order(spool=spool, slurm=slurm, config_file=settings.config_file, sbatch=sbatch_arguments())
-    return Scaler(order, limits_of(slurm, least=None, most=None, target=None)).look_if_due
+    return Scaler(order, limits_of(slurm, least=None, most=None, target_s=None)).look_if_due

@@ -54,7 +54,9 @@ def _no_spool(root: Path, error: OSError) -> SetupError:
     return SetupError(f"no spool can be made or used here: {why}", where=str(root), todo=cure)
 
 
-def when_it_answers(act: Callable[[], T], root: Path, *, pause: Callable[[float], None], patience_s: float) -> T:
+def when_it_answers(
+    act: Callable[[], T], root: Path, *, pause: Callable[[float], None], patience_s: float, may_come: bool = False
+) -> T:
     """What ``act`` gives as soon as the storage of a spool answers: a worker may start while a server is away.
 
     Args:
@@ -62,6 +64,7 @@ def when_it_answers(act: Callable[[], T], root: Path, *, pause: Callable[[float]
         root: The spool, for people.
         pause: Lets so many seconds pass.
         patience_s: Give up after so long; 0: never.
+        may_come: Wait also for a spool that nobody has made yet.
 
     Raises:
         TryAgainError: Patience is at its end.
@@ -70,20 +73,35 @@ def when_it_answers(act: Callable[[], T], root: Path, *, pause: Callable[[float]
     begun, said = time.monotonic(), False
     while True:
         try:
-            return act()
+            if not (may_come and is_missing(root)):
+                return act()
+            what, todo = "there is no spool here yet", f"waterz-spool init {root}, then start the worker again"
+            cause: OSError | None = None
         except OSError as error:
             number = storage_error(error)
             if not number or number in _LASTING:
                 raise
-            what = f"the spool cannot be read: {os.strerror(number)}"
-            left_s = patience_s - (time.monotonic() - begun) if patience_s else _AGAIN_S
-            if left_s <= 0:
-                todo = "check the mount and its server (waterz-spool doctor says more), then start the worker again"
-                raise TryAgainError(what, where=str(root), todo=todo) from error
-            if not said:
-                log.warning("%s; waiting until it can (%s)", what, root)
-                said = True
+            what, cause = f"the spool cannot be read: {os.strerror(number)}", error
+            todo = "check the mount and its server (waterz-spool doctor says more), then start the worker again"
+        left_s = patience_s - (time.monotonic() - begun) if patience_s else _AGAIN_S
+        if left_s <= 0:
+            raise TryAgainError(what, where=str(root), todo=todo) from cause
+        if not said:
+            log.warning("%s; waiting until %s (%s)", what, "there is" if cause is None else "it can", root)
+            said = True
         pause(min(left_s, _AGAIN_S))
+
+
+def is_missing(root: Path) -> bool:
+    """Whether a folder holds no spool, as far as this machine sees.
+
+    Raises:
+        OSError: It cannot be told now.
+    """
+    try:
+        return SpoolLayout(root.absolute()).spool_file.stat() is None
+    except (FileNotFoundError, NotADirectoryError):
+        return True
 
 
 def settings_for(root: Path, lease_s: float = 0.0) -> SpoolSettings:

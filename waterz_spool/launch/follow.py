@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from waterz_spool.errors import JobFailedError
+from waterz_spool.errors import JobFailedError, WaterzError
 from waterz_spool.launch.local import LocalWorkers
-from waterz_spool.launch.notices import Notices
+from waterz_spool.launch.notices import Alone, Notices
 from waterz_spool.report.ending import raise_if_failed
 from waterz_spool.report.progress import Moment, Watch
 from waterz_spool.report.status import notes_of
@@ -19,19 +19,84 @@ from waterz_spool.stages.finalize import publish
 PUBLISH_S = 2.0
 
 
-def follow(
-    job: Job,
-    *,
-    progress: Progress | None = None,
-    tend: Callable[[], None] = lambda: None,
-    timeout_s: float | None = None,
-) -> JobState:
-    """Wait until a job has ended and its result is published.
+class Following:
+    """One job that is followed until it has ended and its result is published.
 
     Args:
         job: The job.
         progress: Shows where it stands; None is silent.
         tend: Called at each look, for example to replace dead workers; it may raise to stop waiting.
+        alone: Told where the job stands, to say once that nobody works; None where whoever waits works, too.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        progress: Progress | None = None,
+        tend: Callable[[], None] = lambda: None,
+        alone: Alone | None = None,
+    ) -> None:
+        self.job = job
+        self._progress = progress
+        self._tend = tend
+        self._alone = alone
+        self._last, self._watch = _LastStep(), Watch(job)
+        self._notices = Notices(job, progress.line) if progress else None
+
+    def look(self, *, show: bool = True) -> JobState | None:
+        """One look: the state when the job has ended, else None.
+
+        Args:
+            show: Whether to show progress.
+
+        Raises:
+            WaterzError: The job failed or was cancelled, with the exit code of its reason.
+            OSError: The result cannot be published from here.
+        """
+        try:
+            return self._look(show=show)
+        except OSError as error:
+            if self._notices is None or self._last.due_since or not storage_error(error):
+                raise
+            self._notices.unreadable(error)  # the workers wait for it, too
+            return None
+
+    def _look(self, *, show: bool) -> JobState | None:
+        state = self.job.state()
+        if self._progress and show:
+            self._progress.tell(partial(_look, self._watch, state))
+        if state.terminal and (state.published or state.state != "done"):
+            raise_if_failed(self.job, state)
+            if self._progress:
+                _say_notes(self.job, state, self._progress)
+            return state
+        if self._last.due(state):
+            publish(self.job)
+            return self._look(show=False)
+        self._tend()
+        if self._notices:
+            self._notices.look()
+        if self._alone:
+            self._alone.look(state)
+        return None
+
+
+def follow(
+    job: Job,
+    *,
+    progress: Progress | None = None,
+    tend: Callable[[], None] = lambda: None,
+    alone: Alone | None = None,
+    timeout_s: float | None = None,
+) -> JobState:
+    """Wait until a job has ended and its result is published; see `Following`.
+
+    Args:
+        job: The job.
+        progress: Shows where it stands; None is silent.
+        tend: Called at each look.
+        alone: Told where the job stands.
         timeout_s: Give up after so long; None waits for ever.
 
     Raises:
@@ -39,33 +104,42 @@ def follow(
         OSError: The result cannot be published from here.
         TimeoutError: The time is over.
     """
-    begun = time.monotonic()
-    last, watch = _LastStep(), Watch(job)
-    notices = Notices(job, progress.line) if progress else None
+    following = Following(job, progress=progress, tend=tend, alone=alone)
+    for _, end in follow_all([following], progress=progress, timeout_s=timeout_s):
+        if isinstance(end, Exception):
+            raise end
+        return end
+    raise AssertionError("one was followed")
+
+
+def follow_all(
+    followed: Sequence[Following], *, progress: Progress | None = None, timeout_s: float | None = None
+) -> Iterator[tuple[Job, JobState | WaterzError]]:
+    """Jobs as they end, with their last state or why they failed.
+
+    Args:
+        followed: The jobs; progress shows the first that has not ended.
+        progress: Ended when all have.
+        timeout_s: Give up after so long; None waits for ever.
+
+    Raises:
+        TimeoutError: The time is over.
+    """
+    begun, left = time.monotonic(), list(followed)
     try:
-        while True:
-            try:
-                state = job.state()
-                if progress:
-                    progress.tell(partial(_look, watch, state))
-                if state.terminal and (state.published or state.state != "done"):
-                    raise_if_failed(job, state)
-                    if progress:
-                        _say_notes(job, state, progress)
-                    return state
-                if last.due(state):
-                    publish(job)
-                    continue
-                tend()
-                if notices:
-                    notices.look()
-            except OSError as error:
-                if notices is None or last.due_since or not storage_error(error):
-                    raise
-                notices.unreadable(error)  # the workers wait for it, too
-            if timeout_s is not None and time.monotonic() - begun > timeout_s:
-                raise TimeoutError(f"job {job.id} did not end within {timeout_s:g} s")
-            time.sleep(POLL_S)
+        while left:
+            for each in list(left):
+                try:
+                    end: JobState | WaterzError | None = each.look(show=each is left[0])
+                except WaterzError as error:
+                    end = error
+                if end is not None:
+                    left.remove(each)
+                    yield each.job, end
+            if left and timeout_s is not None and time.monotonic() - begun > timeout_s:
+                raise TimeoutError(f"job {left[0].job.id} did not end within {timeout_s:g} s")
+            if left:
+                time.sleep(POLL_S)
     finally:
         if progress:
             progress.end()

@@ -15,9 +15,9 @@ from waterz_spool.intake.submit import Order, settled_output, submit
 from waterz_spool.intake.url import as_file, drop
 from waterz_spool.launch.follow import run_local
 from waterz_spool.launch.local import LocalWorkers, default_threads, default_workers, visible_gpus
+from waterz_spool.report.jobdata import job_data
 from waterz_spool.report.living import Living
 from waterz_spool.report.result import Result, result_of
-from waterz_spool.report.status import notes_of, summary
 from waterz_spool.report.terminal import Progress
 from waterz_spool.spool import Job, Spool
 from waterz_spool.tools.reporting import write_beside
@@ -107,6 +107,7 @@ class Here:
         self.job = submit(self._spool, path, replace(order, output=str(self._output)), config, base=Path.cwd())
         if self._spool.paused:
             raise UsageError("the whole spool is paused", where=str(self._spool.root), todo="waterz-spool resume")
+        self._before = job_data(self.job, Living(self._spool))
         self._workers = local_workers(self._spool, self.job, config, config_file)
 
     @property
@@ -124,7 +125,7 @@ class Here:
             return self._worked()
         except FileNotFoundError:
             if self._tidies and self._output.exists():  # the same call beside this one was first, and has tidied up
-                return Ran(output=self._output, data={"job": self.job.id, "output": str(self._output)})
+                return Ran(output=self._output, data={**self._before, "state": "done", "output": str(self._output)})
             raise
         except (UsageError, NoOverlayError, InputError) as error:
             self._name_video(error)
@@ -142,7 +143,7 @@ class Here:
         if self.job.state().paused:
             self.job.resume()
         state = run_local(self.job, self._workers, self._progress())
-        data = {**summary(self.job, Living(self._spool), state), "boxes": notes_of(self.job, state)}
+        data = job_data(self.job, Living(self._spool), state)
         result = result_of(self.job, state)
         files = write_beside(self.job, result) if self._report and result else ()
         return Ran(output=Path(data["output"] or self._output), data=data, result=result, files=files)

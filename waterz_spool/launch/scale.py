@@ -19,7 +19,6 @@ from waterz_spool.launch.slurm import arrays
 from waterz_spool.launch.slurm.arrays import Order, Queued
 from waterz_spool.report.pace import pace
 from waterz_spool.spool import JobState, Spool
-from waterz_spool.stages.contract.request import parse_time
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +40,16 @@ class ScaleLimits:
     segment_s: float
 
 
-def limits_of(config: SlurmConfig, *, least: int | None, most: int | None, target: str | None) -> ScaleLimits:
+def limits_of(config: SlurmConfig, *, least: int | None, most: int | None, target_s: float | None) -> ScaleLimits:
     """The configured bounds with what the command line says instead.
 
     Raises:
-        UsageError: The least is more than the most, or the target is no time.
+        UsageError: The least is more than the most, or the target is nothing.
     """
-    target_s = parse_time(target) if target else config.target_s
     limits = ScaleLimits(
         least=config.min_workers if least is None else least,
         most=config.max_workers if most is None else most,
-        target_s=target_s,
+        target_s=config.target_s if target_s is None else target_s,
         segment_s=config.segment_s,
     )
     if limits.least > limits.most or limits.target_s <= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,36 +10,31 @@ from typing import Any
 import msgspec
 
 from waterz_spool.errors import printable
-from waterz_spool.records import SegmentResult
-from waterz_spool.report.living import Living, standing, worker_name
-from waterz_spool.report.pace import pace, segment_result
-from waterz_spool.report.result import data_of, result_of
-from waterz_spool.report.words import clock
-from waterz_spool.spool import Job, JobState, TaskState
+from waterz_spool.report.living import Living, worker_name
+from waterz_spool.report.pace import pace
+from waterz_spool.report.words import clock, short
+from waterz_spool.spool import Job, JobState
 
 _PASSED_SHOWN = 20
 
 
 class Speed(msgspec.Struct, frozen=True):
-    """What the newest finished segments tell: frames per second of the whole job, seconds left, who works."""
+    """What the newest finished segments tell: frames per second of the whole job, and seconds left."""
 
     fps: float
     eta_s: float | None
-    workers: tuple[str, ...]
 
 
 def speed(job: Job, state: JobState, living: Living) -> Speed:
-    """Speed, time left and hosts at work; what running segments have done already counts."""
+    """Speed and time left; what running segments have done already counts."""
     held = living.holders(job, state)
-    owners = [owner for task in held if (owner := job.claimant(task.task, task.attempt))]
-    hosts = tuple(worker_name(owner.host, _slurm_job(owner.slurm)) for owner in owners)
     found = pace(job, state)
     if found is None or not held or state.segments is None:
-        return Speed(0.0, None, hosts)
+        return Speed(0.0, None)
     begun = sum(living.done_of(job, task) for task in held if isinstance(task.task, int))
     left = state.segments - state.counts.get("done", 0) - begun
     workers = sum(task.kind == "running" for task in state.tasks)
-    return Speed(found.frames / found.segment_s * workers, max(0.0, left) * found.segment_s / workers, hosts)
+    return Speed(found.frames / found.segment_s * workers, max(0.0, left) * found.segment_s / workers)
 
 
 def _slurm_job(label: str) -> str:
@@ -63,26 +59,34 @@ class _Prepared(msgspec.Struct):
     notes: tuple[str, ...] = ()
 
 
-def counts_text(state: JobState) -> str:
+def counts_text(counts: dict[str, int]) -> str:
     """Segments by kind, most finished first."""
-    parts = [
-        f"{state.counts[kind]} {kind}"
-        for kind in ("done", "running", "ready", "waiting", "dead")
-        if state.counts.get(kind)
-    ]
+    parts = [f"{counts[kind]} {kind}" for kind in ("done", "running", "ready", "waiting", "dead") if counts.get(kind)]
     return "  ".join(parts) or "-"
 
 
-def row(job: Job, state: JobState, living: Living) -> tuple[str, ...]:
-    """One line of the table of jobs: id, state, segments, frames per second, time left, share seen, workers."""
-    found = speed(job, state, living)
-    fps = f"{found.fps:.1f}" if found.fps else "-"
-    names = sorted(set(found.workers))
-    workers = f"{len(found.workers)} ({', '.join(names[:3])}{', ..' if len(names) > 3 else ''})" if names else "-"
-    passed = f" ({len(state.passed)} passed through)" if state.passed else ""
-    made = result_of(job, state)
-    seen = f"{made.seen:.0%}" if made and made.seen is not None else "-"
-    return job.id, standing(job, state, living) + passed, counts_text(state), fps, clock(found.eta_s), seen, workers
+def row(data: dict[str, Any]) -> tuple[str, ...]:
+    """One line of the table of jobs, from the data of `report.jobdata`."""
+    passed = f" ({len(data['passed'])} passed through)" if data["passed"] else ""
+    seen = data["result"]["seen"] if data["result"] else None
+    return (
+        data["job"],
+        data["state"] + passed,
+        f"{data['fraction']:.0%}",
+        counts_text(data["counts"]),
+        str(data["failed"] or "-"),
+        f"{data['fps']:.1f}" if data["fps"] else "-",
+        clock(data["eta_s"]),
+        "-" if seen is None else f"{seen:.0%}",
+        short(max(0.0, time.time() - data["submitted"])),
+        _workers(data["workers"]),
+    )
+
+
+def _workers(workers: list[dict[str, Any]]) -> str:
+    alive = [worker for worker in workers if worker["lives"]]
+    names = sorted({worker_name(worker["host"], _slurm_job(worker["slurm"])) for worker in alive})
+    return f"{len(alive)} ({', '.join(names[:3])}{', ..' if len(names) > 3 else ''})" if names else "-"
 
 
 def passed_text(passed: tuple[int, ...]) -> str:
@@ -100,36 +104,24 @@ def review_page(job: Job, state: JobState) -> Path | None:
     return page if state.state == "paused" and page.exists() else None
 
 
-JOB_COLUMNS = ("JOB", "STATE", "SEGMENTS", "FPS", "ETA", "SEEN", "WORKERS")
+JOB_COLUMNS = ("JOB", "STATE", "DONE", "SEGMENTS", "FAILED", "FPS", "ETA", "SEEN", "AGE", "WORKERS")
 SEGMENT_COLUMNS = ("SEGMENT", "STATE", "ATTEMPT", "FAILED", "LOST", "RELEASED", "FRAMES", "SECONDS", "SEEN", "WEIGHT")
 
 
-def segment_rows(job: Job, state: JobState) -> list[tuple[str, ...]]:
-    """One line per task; reads every outcome."""
-    rows = []
-    for task in state.tasks:
-        result = (
-            segment_result(job.log.end(task.task, task.attempt))
-            if task.kind == "done" and isinstance(task.task, int)
-            else None
+def segment_rows(tasks: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """One line per task, from the data of `report.jobdata`."""
+    return [
+        (
+            *(str(task[key]) for key in ("task", "state", "attempt", "failed", "lost", "released")),
+            "" if task["frames"] is None else str(task["frames"]),
+            "" if task["seconds"] is None else f"{task['seconds']:.1f}",
+            *("" if task["frames"] is None else "-" if task[key] is None else f"{task[key]:.2f}" for key in _TRUST),
         )
-        rows.append(
-            (
-                str(task.task),
-                "passed" if task.task in state.passed else task.kind,
-                *(str(n) for n in (task.attempt, task.failed, task.lost, task.released)),
-                *_result_cells(result),
-            )
-        )
-    return rows
+        for task in tasks
+    ]
 
 
-def _result_cells(result: SegmentResult | None) -> tuple[str, ...]:
-    if result is None:
-        return "", "", "", ""
-    confidence = result.confidence
-    trust = (f"{confidence.seen:.2f}", f"{confidence.weight:.2f}") if confidence else ("-", "-")
-    return str(result.frames), f"{result.seconds:.1f}", *trust
+_TRUST = ("seen", "weight")
 
 
 def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -139,33 +131,3 @@ def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
-
-
-def _worker(job: Job, task: TaskState) -> dict[str, str] | None:
-    owner = job.claimant(task.task, task.attempt)
-    return {"task": str(task.task), "host": owner.host, "slurm": owner.slurm} if owner else None
-
-
-def summary(job: Job, living: Living, state: JobState | None = None) -> dict[str, Any]:
-    """A job as plain data for --json; its state may be known already (a listing of a long job takes time)."""
-    state = state or job.state()
-    record = job.published() if state.published else None
-    running = [task for task in state.tasks if task.kind == "running"]
-    data: dict[str, Any] = {
-        "job": job.id,
-        "name": job.name,
-        "state": standing(job, state, living),
-        "segments": state.segments,
-        "counts": state.counts,
-        "output": record.path if record else None,
-        "workers": [worker for task in running if (worker := _worker(job, task))],
-    }
-    if result := result_of(job, state):
-        data |= {key: value for key, value in data_of(result).items() if key not in data}
-    if page := review_page(job, state):
-        data["review"] = str(page)
-    if state.reasons:
-        data["reasons"] = state.reasons
-    if state.passed:
-        data["passed"] = state.passed
-    return data

@@ -32,10 +32,12 @@ class Progress:
     Args:
         terminal: Whether a line may be redrawn.
         as_json: One JSON object a line instead.
+        silent: Nothing at all.
     """
 
-    def __init__(self, *, terminal: bool, as_json: bool = False) -> None:
+    def __init__(self, *, terminal: bool, as_json: bool = False, silent: bool = False) -> None:
         self.as_json = as_json
+        self._silent = silent
         self._terminal = terminal and not as_json
         self._every_s = JSON_LINE_S if as_json else POLL_S if terminal else PLAIN_LINE_S
         self._begun = self._due = time.monotonic()
@@ -44,7 +46,7 @@ class Progress:
     def tell(self, look: Callable[[float], Moment]) -> None:
         """Show what a function makes of the seconds so far, when it is time to."""
         now = time.monotonic()
-        if now < self._due:
+        if self._silent or now < self._due:
             return
         self._due = now + self._every_s
         moment = look(now - self._begun)
@@ -84,6 +86,8 @@ class Progress:
             self._bar = None
 
     def _write(self, line: str) -> None:
+        if self._silent:
+            return
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 

@@ -193,7 +193,7 @@ class Lab:
 
     def workers(self):
         """Who works on what: rows with task, host and slurm."""
-        return self.json("status", "last")[0]["workers"]
+        return self.json("status", "last")["jobs"][0]["workers"]
 
     def wait_done(self, count):
         wait_until(lambda: self.done() >= count, f"{count} segments done")

@@ -20,8 +20,8 @@ def test_what_is_submitted_carries_the_configuration(lab):
     lab.cli("--spool", lab.root, "--config", config, "slurm", "up", 2, "--", "--hold", "--comment=x y")
     (file,) = (lab.folder / "state").glob("waterz-spool-slurm/*/*_submission.sh")
     assert {"#SBATCH --partition=low", "#SBATCH --requeue", "export MINE=1"} <= set(file.read_text().splitlines())
-    (row, _) = lab.json("slurm", "status")
-    assert row["state"] == "pending" and "Held" in row["node"]
+    (row, _) = lab.json("slurm", "status")["workers"]
+    assert row["state"] == "pending" and row["reason"] == "JobHeldUser"
     assert "2 Slurm workers are queued (JobHeldUser)" in lab.spooled("explain")
     assert lab.spooled("slurm", "down").strip() == "cancelled 2 workers"
     wait_until(lambda: not lab.cluster.queue(), "all cancelled")
@@ -37,7 +37,7 @@ def test_sbatch_takes_the_printed_script_and_the_job_is_done(lab, count):
     (lab.folder / "w.sh").write_text(printed)
     assert {"#SBATCH --partition=low", "export MINE=1", "#SBATCH '--comment=x y'"} <= set(printed.splitlines())
     array = lab.sbatch("w.sh")
-    rows = wait_until(lambda: lab.json("slurm", "status"), "counted as workers of this spool")
+    rows = wait_until(lambda: lab.json("slurm", "status")["workers"], "counted as workers of this spool")
     assert {row["worker"].partition("_")[0] for row in rows} == {array} and len(rows) == count
     lab.finish()
     wait_until(lambda: not lab.cluster.queue(), "they leave when nothing is left", 60)

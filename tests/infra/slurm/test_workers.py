@@ -16,7 +16,7 @@ ALONE = "--exclusive"  # one worker on a node
 
 
 def array_tasks(lab):
-    return {task["worker"]: task for task in lab.json("slurm", "status")}
+    return {task["worker"]: task for task in lab.json("slurm", "status")["workers"]}
 
 
 def restarts(lab):
@@ -62,11 +62,13 @@ def test_three_batch_jobs_by_hand_give_the_same(lab):
 def test_a_power_cut_costs_what_the_node_had_in_hand(lab):
     lab.submit("--slurm", NODES, "--", ALONE)
     lab.wait_done(3)
-    victim = wait_until(lambda: next((w for w in lab.workers() if w["task"].isdecimal()), None), "a segment at work")
+    victim = wait_until(
+        lambda: next((w for w in lab.workers() if isinstance(w["task"], int)), None), "a segment at work"
+    )
     lab.cluster.script("cut", victim["host"][1:])
     tasks = lab.finish()
     assert sum(task.lost for task in tasks) >= 1
-    assert next(t for t in tasks if str(t.task) == victim["task"]).attempt == 2
+    assert next(t for t in tasks if t.task == victim["task"]).attempt == 2
 
 
 def test_requeue_by_hand_goes_on(lab):

@@ -180,7 +180,7 @@ def test_a_full_disk_is_waited_for(point: str, tmp_path: Path, video: Path, undi
         job.says("no space left", "since", "free space; work resumes by itself")
         assert "no space left" in command(job.spool, "status")
         assert "no space left" in command(job.spool, "explain", "last")
-        assert "no space left" in json.loads(command(job.spool, "--json", "status"))[0]["troubles"][0]
+        assert "no space left" in json.loads(command(job.spool, "--json", "status"))["troubles"][0]
         time.sleep(5)  # several tries
         small.free()
         assert job.finished() == undisturbed

@@ -93,11 +93,20 @@ class JobLog:
                 self._times[key] = self._when(end_name(task, attempt))
         return self._times.get(key)
 
+    def times(self) -> tuple[float | None, float | None]:
+        """When the first task was claimed and when the result was published, in seconds of the server's clock."""
+        found: list[float | None] = []
+        for name in (claim_name(PREP, 1), PUBLISHED_NAME):
+            try:
+                found.append(self._when(name))
+            except OSError:
+                found.append(None)
+        return found[0], found[1]
+
     def span_s(self) -> float | None:
         """Seconds of the server's clock from the first claim to publication; None where that cannot be told."""
-        with contextlib.suppress(OSError):
-            return max(0.0, round(self._when(PUBLISHED_NAME) - self._when(claim_name(PREP, 1)), 1))
-        return None
+        began, ended = self.times()
+        return None if began is None or ended is None else max(0.0, round(ended - began, 1))
 
     def _when(self, name: str) -> float:
         return self.world.ops.look(self.layout.log / name).mtime_s

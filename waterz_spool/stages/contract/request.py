@@ -88,19 +88,6 @@ def parse_box(text: str, *, option: str = "--box") -> DisplayBox:
     return x, y, w, h
 
 
-def parse_time(text: str) -> float:
-    """Seconds from ``12.5``, ``01:02.5`` or ``1:02:03.5``.
-
-    Raises:
-        UsageError: Not a time.
-    """
-    match = re.fullmatch(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d+)?)", text.strip())
-    if not match:
-        raise UsageError("a time is seconds or [hours:]minutes:seconds", where=text, todo="for example --from 1:30")
-    hours, minutes, seconds = match.groups()
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
-
-
 def output_path(
     source: Path, template: str, *, base: Path | None = None, extension: Callable[[], str] | None = None
 ) -> Path:
