@@ -67,6 +67,25 @@ def test_an_error_names_the_likely_places_first_and_a_command_that_is_exact(vide
     assert "0.60: near" in str(caught.value) and "0.30: dim" in str(caught.value) and ": no\n" not in str(caught.value)
 
 
+def test_commands_name_the_video_by_the_path_that_was_given(video):
+    path, info, pts = video
+    request = JobRequest(source_name=path.name, source_from=str(path), output="/o.mp4", config=Config())
+    everything = patches.whole(np.full((60, 100), 255, np.uint8), 0, 5)
+    for findings in (Findings((), "no", (Rejected((2, 3, 50, 20), "near", 0.6),)), Findings((everything,))):
+        with pytest.raises(NoOverlayError) as caught:
+            find(Fixed(findings), path, info, pts, request, check=lambda: None)
+        assert f"waterz-spool pick {shlex.quote(str(path))}`" in caught.value.todo
+        assert f" {shlex.quote(path.name)}" not in caught.value.todo
+
+
+def test_several_likely_places_are_offered_together(video):
+    rejected = (Rejected((2, 3, 50, 20), "one", 0.9), Rejected((60, 30, 80, 40), "two", 0.6))
+    with pytest.raises(NoOverlayError) as caught:
+        asked(video, Findings((), "no", (*rejected, Rejected((0, 0, 9, 9), "dim", 0.3))))
+    together = str(caught.value).partition("all of them at once:")[2].strip().splitlines()[0]
+    assert together == "waterz-spool run 'my clip.mp4' --box 2,3,48,17 --box 60,30,20,10"
+
+
 def test_places_are_those_that_a_player_shows(video):
     _, info, pts = video
     turned = msgspec.structs.replace(info, rotation=90)

@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.integration.conftest import BOX, FRAMES, HEIGHT, WIDTH, as_json
+from tests.integration.conftest import BOX, FRAMES, HEIGHT, WIDTH, as_json, write_video
 from tests.media import make
 from waterz_spool import media
 from waterz_spool.geometry import Geometry
+from waterz_spool.intake.submit import _pinnable
 from waterz_spool.spool import Spool
 from waterz_spool.stages.contract.payloads import plan_of
+from waterz_spool.stages.prepare.overlays import VideoOverlay
 
 FAST = ("--preset", "ultrafast", "--segment-s", "2")
 X, Y, W, H = BOX
@@ -79,6 +81,33 @@ def test_masks_of_every_frame_are_read_as_pictures_are(tmp_path, video, cli, kin
             container.mux(stream.encode(None))
     plan = planned(tmp_path, video, cli, "--mask", given)
     assert [track.box for track in plan.tracks] == [(X, Y, X + W, Y + H)]
+
+
+@pytest.mark.parametrize("form", ["folder", "video"])
+@pytest.mark.parametrize("colours", [0, 255], ids=["black", "white"])
+def test_a_frame_that_is_opaque_all_over_is_read_as_the_other_frames_of_the_mask_are(tmp_path, form, colours):
+    own = np.dstack([np.full((HEIGHT, WIDTH, 3), colours, np.uint8), shown_mask()])
+    pictures = [own, np.where(np.arange(4) == 3, np.uint8(255), own), own]
+    given = masks_given(tmp_path, form, pictures)
+    clip = media.probe(write_video(tmp_path / "v.mkv", np.zeros((3, HEIGHT, WIDTH, 3), np.uint8), audio=False))
+    masks = list(VideoOverlay(given, clip).masks(3))
+    assert [int((mask > 0).sum()) for mask in masks] == [W * H, WIDTH * HEIGHT, W * H]
+
+
+def masks_given(folder, form, pictures):
+    """Pictures, BGRA, as the mask file that a job pins."""
+    if form == "folder":
+        (folder / "masks").mkdir()
+        for index, picture in enumerate(pictures):
+            cv2.imwrite(str(folder / "masks" / f"{index}.png"), picture)
+        return _pinnable(folder / "masks", folder)
+    with av.open(str(folder / "masks.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=24)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "bgra"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgra")))
+        container.mux(stream.encode(None))
+    return folder / "masks.mkv"
 
 
 @pytest.mark.parametrize("what", ["all white", "inverted", "whole box", "exact box"])

@@ -27,6 +27,14 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "threads in words": ({}, {"options": {"threads": "many"}}, "threads=many|these options", ""),
     "a word of a list": ({"codec": "vp9"}, {"options": {"deadline": "fast"}}, "deadline=fast", "good"),
     "a tune": ({}, {"options": {"tune": "gold"}}, "does not take tune=gold", "correct"),
+    "a tune beside a preset": ({}, {"preset": "medium", "options": {"tune": "gold"}}, "does not take tune=gold", ""),
+    "a tune of x265 beside a preset": (
+        {"codec": "hevc"},
+        {"preset": "fast", "options": {"tune": "gold"}},
+        "does not take tune=gold",
+        "",
+    ),
+    "a tune, again": ({}, {"preset": "medium", "options": {"tune": "gold"}}, "does not take tune=gold", ""),
     "a parameter of x264": ({}, {"options": {"x264-params": "ref=2:bogus=1"}}, "does not take bogus=1", "correct"),
     "a parameter of x265": ({"codec": "hevc"}, {"options": {"x265-params": "bogus=1"}}, "take bogus=1", "correct"),
     "a parameter of x265 without a value": (

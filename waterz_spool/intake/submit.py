@@ -28,7 +28,7 @@ from waterz_spool.stages.contract.request import JobRequest, decode_request, enc
 from waterz_spool.stages.finalize import publish
 from waterz_spool.stages.prepare.asked import check_request, output_extension
 from waterz_spool.stages.prepare.detectors import pinned_weights
-from waterz_spool.stages.prepare.overlays import PICTURES, only_ones, read_picture
+from waterz_spool.stages.prepare.overlays import PICTURES, read_picture, reading_of
 
 log = logging.getLogger(__name__)
 
@@ -294,10 +294,10 @@ def _by_number(path: Path) -> list[tuple[int, str]]:
 
 def _write_masks(pictures: Sequence[Path], out: Path) -> None:
     height, width = read_picture(pictures[0], may_be_empty=True).shape
-    ones = only_ones(pictures)
+    reading = reading_of(pictures)
     with media.MaskWriter(out, crops=[(width, height)]) as writer:
         for path in pictures:
-            mask = read_picture(path, may_be_empty=True, ones=ones)
+            mask = read_picture(path, may_be_empty=True, reading=reading)
             if mask.shape != (height, width):
                 raise InputError("mask pictures differ in size", where=str(path), todo="give pictures of one size")
             writer.write_mask(0, mask)

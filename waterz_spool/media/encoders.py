@@ -177,7 +177,10 @@ def check_words(settings: EncodeSettings, info: VideoInfo, given: Mapping[str, s
     if params in given:
         _pairs(given[params], params)
     said, error = _open(context, settings, info)
+    checked = encoder.speed if encoder and encoder.presets else ""  # libav names it wherever the tuning is wrong
     for name, value in given.items():
+        if name == checked:
+            continue
         nested = _pairs(value, name) if name == params else [(name, value)]
         for key, text in nested:
             complaint = next((line for line in said if _names(line, key)), None)
@@ -212,8 +215,9 @@ def _check_ends(codec: str, encoder: Encoder, name: str, value: str) -> None:
 def _open(context: Any, settings: EncodeSettings, info: VideoInfo) -> tuple[list[str], str]:
     """Open the encoder: what it says, and the error that it ends with, or ""."""
     hush()
-    before = libav_log.get_level()
+    before, skips = libav_log.get_level(), libav_log.get_skip_repeated()
     libav_log.set_level(libav_log.WARNING)
+    libav_log.set_skip_repeated(False)  # what it said of another video's options counts again
     try:
         with libav_log.Capture() as lines:
             error = ""
@@ -228,6 +232,7 @@ def _open(context: Any, settings: EncodeSettings, info: VideoInfo) -> tuple[list
             return [text.strip() for _, _, text in lines], error
     finally:
         libav_log.set_level(before)
+        libav_log.set_skip_repeated(skips)
 
 
 def _options(context: Any) -> list[Any]:

@@ -38,6 +38,11 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
     @property
+    def source_given(self) -> str:
+        """The video for a command: its absolute path, or its name in requests that hold none."""
+        return self.source_from or self.source_name
+
+    @property
     def container(self) -> str:
         """Extension of the output, without dot, in lower case."""
         return Path(self.output).suffix.removeprefix(".").lower()

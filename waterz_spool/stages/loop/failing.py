@@ -84,7 +84,7 @@ def is_memory(error: BaseException) -> bool:
 def _name_as_given(claim: Claim, error: WaterzError) -> None:
     """Let an error name the files that the user gave, not the copies in the job, which goes when `run` has ended."""
     request, layout = decode_request(claim.job.request()), claim.job.layout
-    file, name = claim.job.file.source.file, request.source_from or request.source_name
+    file, name = claim.job.file.source.file, request.source_given
     given = {str(layout.source / file): name}
     if request.mask and request.mask_from:
         given[str(layout.source / request.mask)] = request.mask_from

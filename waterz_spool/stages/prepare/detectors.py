@@ -100,13 +100,13 @@ def find(
     detect = request.config.detect
     found = findings_of(detector, source, info, pts, check=check)
     if not found.patches:
-        likely = candidates_of(found.rejected, info, pts, video=request.source_name)
-        todo = advice(likely, otherwise=give_place(request.source_name))
+        likely = candidates_of(found.rejected, info, pts, video=request.source_given)
+        todo = advice(likely, otherwise=give_place(request.source_given))
         raise NoOverlayError(f"no overlay found: {found.reason}", todo=todo)
     share = most_px(found.patches, len(pts), size=(info.width, info.height)) / (info.width * info.height)
     if share > MAX_SHARE and not request.yes:
         raise NoOverlayError(
             f"what was found covers {100 * share:.0f} % of the picture: too much to be taken without being asked",
-            todo=f"look at it with waterz-spool detect, then add --yes, or {give_place(request.source_name)}",
+            todo=f"look at it with waterz-spool detect, then add --yes, or {give_place(request.source_given)}",
         )
     return replace(found, patches=grown(found.patches, detect.dilation_px, feather=detect.feather_px))

@@ -6,7 +6,7 @@ pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -149,6 +149,7 @@ class VideoOverlay:
         self._info = info
         self._start = start
         self._stop = stop
+        self._reading: Reading | None = None
 
     def masks(self, frame_count: int) -> Iterator[Mask]:
         """The masks, decoded in order.
@@ -159,11 +160,13 @@ class VideoOverlay:
         previous: Mask | None = None
         count = 0
         info = media.probe(self._path)
+        if self._reading is None:
+            self._reading = _reading_of_video(self._path, info)
         for frame in media.decode(self._path, info):
             count += 1
             if count > frame_count:
                 break
-            mask = coded_mask(_mask_of(_pixels(frame, info), ones=False), self._info, self._path)
+            mask = coded_mask(_mask_of(_pixels(frame, info), self._reading), self._info, self._path)
             if frame.index < self._start or (self._stop is not None and frame.index >= self._stop):
                 mask = np.zeros_like(mask)
             previous = previous if previous is not None and np.array_equal(mask, previous) else mask
@@ -219,30 +222,70 @@ def picture_overlay(path: Path, info: VideoInfo, *, start: int = 0, stop: int | 
     return StaticOverlay(coded_mask(read_picture(path), info, path), source="mask", start=start, stop=stop)
 
 
-def read_picture(path: Path, *, may_be_empty: bool = False, ones: bool = True) -> Mask:
+@dataclass(frozen=True)
+class Reading:
+    """How all pictures of one mask are read: what one of them alone looks like does not tell.
+
+    Attributes:
+        alpha: The alpha channel is the mask, for it has some transparency in one of them: one that is opaque all over
+            hides the whole picture then. Else the bright pixels are, whatever alpha says.
+        ones: 1 is hidden, for none of them holds anything brighter. Among brighter pictures that is noise.
+    """
+
+    alpha: bool
+    ones: bool
+
+
+def read_picture(path: Path, *, may_be_empty: bool = False, reading: Reading | None = None) -> Mask:
     """A mask picture as uint8 [H, W], 0 or 255: its alpha where it has any transparency, else its bright pixels.
 
     Args:
         path: The file.
         may_be_empty: Whether it may mask nothing.
-        ones: Whether 1 is hidden in a picture that holds nothing brighter. Among brighter pictures that is noise.
+        reading: How all pictures of the mask are read; None is this one alone.
 
     Raises:
         InputError: Unreadable, or it masks nothing.
     """
-    mask = _mask_of(_picture(path), ones=ones)
+    picture = _picture(path)
+    mask = _mask_of(picture, reading or _reading_of([picture]))
     if not may_be_empty and not mask.any():
         raise InputError("the mask picture masks nothing", where=str(path), todo="paint the overlay white on black")
     return mask
 
 
-def only_ones(paths: Sequence[Path]) -> bool:
-    """Whether none of these mask pictures holds anything brighter than 1.
+def reading_of(paths: Sequence[Path]) -> Reading:
+    """How the pictures of one mask are read.
 
     Raises:
         InputError: One is unreadable.
     """
-    return all(_picture(path).max(initial=0) <= 1 for path in paths)
+    return _reading_of(_picture(path) for path in paths)
+
+
+def _reading_of(pictures: Iterable[NDArray[Any]]) -> Reading:
+    alpha, ones = False, True
+    for picture in pictures:
+        alpha = alpha or _transparent(picture)
+        ones = ones and picture.max(initial=0) <= 1
+    return Reading(alpha, ones)
+
+
+def _reading_of_video(path: Path, info: VideoInfo) -> Reading:
+    """Its pictures are looked at once more where they have alpha; noise of 1 in an encoded video is never a mask."""
+    if not media.work_format(info.pix_fmt).alpha:
+        return Reading(alpha=False, ones=False)
+    return Reading(any(_transparent(_pixels(frame, info)) for frame in media.decode(path, info)), ones=False)
+
+
+def _transparent(picture: NDArray[Any]) -> bool:
+    return picture.ndim == 3 and picture.shape[2] == 4 and bool(picture[..., 3].min() < _half(picture, ones=True))
+
+
+def _half(picture: NDArray[Any], *, ones: bool) -> float:
+    """What is more than this is hidden."""
+    integer = np.issubdtype(picture.dtype, np.integer) and not (ones and picture.max(initial=0) <= 1)
+    return np.iinfo(picture.dtype).max / 2 if integer else 0.5
 
 
 def _picture(path: Path) -> NDArray[Any]:
@@ -256,13 +299,11 @@ def _picture(path: Path) -> NDArray[Any]:
     return np.asarray(picture)
 
 
-def _mask_of(picture: NDArray[Any], *, ones: bool) -> Mask:
-    """What a picture [H, W] or [H, W, C] masks: its alpha where it has any transparency, else its bright pixels."""
-    integer = np.issubdtype(picture.dtype, np.integer) and not (ones and picture.max(initial=0) <= 1)
-    half = np.iinfo(picture.dtype).max / 2 if integer else 0.5
+def _mask_of(picture: NDArray[Any], reading: Reading) -> Mask:
+    """What a picture [H, W] or [H, W, C] masks: its alpha or its bright pixels."""
+    half = _half(picture, ones=reading.ones)
     if picture.ndim == 3 and picture.shape[2] == 4:
-        alpha, colours = picture[..., 3], picture[..., :3]
-        picture = alpha if alpha.min() < half else colours
+        picture = picture[..., 3] if reading.alpha else picture[..., :3]
     return binary(picture.max(axis=2) > half if picture.ndim == 3 else picture > half)
 
 

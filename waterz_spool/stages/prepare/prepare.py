@@ -222,7 +222,7 @@ def make_plan(
             tracks=shown_tracks(tracks, found, info),
             found=found,
             sha256=request.weights_sha256,
-            candidates=candidates_of(found.rejected, info, seen.pts, video=request.source_name),
+            candidates=candidates_of(found.rejected, info, seen.pts, video=request.source_given),
         )
         write_sheet(review, look)
     rules = rules_of(config, info, seen, restore.chosen(config.restore))
