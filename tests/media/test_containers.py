@@ -144,6 +144,21 @@ def test_only_the_timecode_of_the_video_is_written_anew(tmp_path: Path) -> None:
         assert [s.metadata.get("timecode") for s in made.streams if s.type == "data"] == ["01:02:03:04"]
 
 
+@pytest.mark.parametrize("container", ["mov", "mkv", "mp4"])
+def test_the_reel_of_a_timecode_is_kept_or_refused_by_name(container: str, tmp_path: Path) -> None:
+    tags = {"timecode": "01:02:03:04", "reel_name": "A001C002"}
+    source = make.video(tmp_path / "a.mov", frames=10, video_tags=tags, audio=[Audio()])
+    with av.open(str(source)) as given:
+        assert [s.metadata.get("reel_name") for s in given.streams] == [None, None, "A001C002"]
+    if container == "mp4":
+        assert "reel_name" in refusal(source, container).what
+        return
+    out = roundtrip(source, tmp_path / "work", container).out
+    with av.open(str(out)) as made:
+        names = [{k.lower(): v for k, v in s.metadata.items()}.get("reel_name") for s in made.streams]
+    assert [name for name in names if name] == ["A001C002"]
+
+
 class Times(Copy):
     """The sound's packets get other times."""
 

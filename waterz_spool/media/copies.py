@@ -51,6 +51,12 @@ def is_timecode(stream: Any, video: Any) -> bool:
     return stream.metadata["timecode"] == video.metadata.get("timecode") and four_characters(stream) == "tmcd"
 
 
+def reel_name(container: InputContainer, video: Any) -> dict[str, str]:
+    """The name of the tape, a tag of the video's timecode track: muxers write it anew, too, from the video's tags."""
+    found = [s.metadata.get("reel_name", "") for s in container.streams if is_timecode(s, video)]
+    return {"reel_name": found[0]} if found and found[0] else {}
+
+
 def four_characters(stream: Any) -> str:
     """The container's four-character code of any stream, also of one without a decoder; "" when it has none."""
     with av.open(os.devnull, "w", format="null") as nowhere:  # only a codec context shows the code

@@ -15,7 +15,7 @@ from typing import Any
 
 import av
 
-from waterz_spool.media.copies import copied_streams, kind_of
+from waterz_spool.media.copies import copied_streams, kind_of, reel_name
 from waterz_spool.media.mux import plain_tags, stream_tags, video_tags
 from waterz_spool.media.pixels import work_format
 from waterz_spool.media.source import codec_name, is_picture, open_source, read_packets, read_pictures, side_data
@@ -64,7 +64,7 @@ def inventory(path: Path, info: VideoInfo, drop: Collection[int] = ()) -> Invent
         files = [_file(path, s) for s in streams if s.type == "attachment" or is_picture(s)]
         return Inventory(
             video=info,
-            video_facts=_facts(container.streams[info.stream_index], video=True),
+            video_facts=_video_facts(container, container.streams[info.stream_index]),
             side_data=_side_data(path, info),
             streams=tuple(_facts(s) for s in streams if s.type != "attachment" and not is_picture(s)),
             files=tuple(sorted(files)),
@@ -84,8 +84,12 @@ def differences(source: Inventory, result: Inventory) -> list[str]:
     ]
 
 
-def _facts(stream: Any, *, video: bool = False) -> StreamFacts:
-    tags = video_tags(stream.metadata) if video else stream_tags(stream.metadata)
+def _video_facts(container: Any, stream: Any) -> StreamFacts:
+    return _facts(stream, tags=video_tags(stream.metadata) | reel_name(container, stream))
+
+
+def _facts(stream: Any, *, tags: Mapping[str, str] | None = None) -> StreamFacts:
+    tags = stream_tags(stream.metadata) if tags is None else tags
     language = stream.metadata.get("language", "")
     return StreamFacts(
         index=stream.index,

@@ -15,7 +15,7 @@ from av.packet import Packet
 
 from waterz_spool.errors import InputError
 from waterz_spool.media.container import FORMATS, is_mov
-from waterz_spool.media.copies import copied_streams, describe
+from waterz_spool.media.copies import copied_streams, describe, reel_name
 from waterz_spool.media.encode import nominal_rate
 from waterz_spool.media.fresh import FreshFile
 from waterz_spool.media.rising import Rising
@@ -117,7 +117,7 @@ class Output:
         if tag:
             context.codec_tag = tag
         stream.time_base = self.time_base
-        stream.metadata.update(video_tags(original.metadata))
+        stream.metadata.update(video_tags(original.metadata) | reel_name(self._source, original))
         stream.disposition = original.disposition
         return stream
 
