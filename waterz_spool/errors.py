@@ -1,8 +1,9 @@
 """The error tree: every failure a user can meet, with its exit code and what to do about it.
 
 Exit codes: 0 done and verified, 1 failed, 2 usage or configuration, 3 no overlay found, 4 input unreadable or
-unsupported, 5 verification failed and nothing published, 6 environment, 7 published, but some segments could not be
-restored (only where the job allows that: on_dead passthrough), 75 try again, 130/143 signals.
+unsupported, 5 verification failed and nothing published, 6 environment, 7 published, but some of the overlay is still
+there: its mask is too small, or segments could not be restored (only where the job allows that: on_dead passthrough),
+75 try again, 130/143 signals.
 """
 
 from __future__ import annotations
@@ -88,5 +89,11 @@ class TryAgainError(WaterzError):
 
 class PassedThroughError(WaterzError):
     """The result is published and verified, but some segments could not be restored and are the source's own."""
+
+    exit_code = 7
+
+
+class OverlayLeftError(WaterzError):
+    """The result is published and verified, but a second look at it finds that some of the overlay is still there."""
 
     exit_code = 7

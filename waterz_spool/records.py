@@ -162,6 +162,7 @@ class SegmentJob(msgspec.Struct, frozen=True, kw_only=True):
     frames: FileRef | None = None  # one lossless video stream per crop, in order of segment.crops
     masks: FileRef | None = None
     plates: Plates | None = None
+    growing: tuple[Box | None, ...] = ()  # of each crop: a mask that is too small may grow in here
     schema: int = SCHEMA
 
 
@@ -192,6 +193,17 @@ def mean_confidence(parts: Iterable[Confidence | None]) -> Confidence | None:
     )
 
 
+class Residue(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of one overlay beside its mask after it was restored."""
+
+    verdict: str  # clean, suspect, left
+    score: float  # how far it exceeds what chance does, in standard deviations
+    levels: float  # how strong it is, in grey levels of 8 bit
+    share: float  # of the overlay's own contrast
+    first: str = ""  # the verdict with the mask as it was found, where a grown one was tried, too
+    grown_px: int = 0  # by how much the mask was grown that the result has
+
+
 class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker reports about one finished segment."""
 
@@ -201,7 +213,14 @@ class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):
     peak_mib: float
     confidence: Confidence | None = None  # None: nothing was hidden
     copied: bool = False  # the result takes the source's packets: there was nothing to do
+    residues: tuple[Residue | None, ...] = ()  # of each crop; None: it could not be told
     schema: int = SCHEMA
+
+    @property
+    def residue(self) -> str:
+        """The worst verdict of its crops; empty where none could be told."""
+        verdicts = {one.verdict for one in self.residues if one is not None}
+        return next((verdict for verdict in ("left", "suspect", "clean") if verdict in verdicts), "")
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +238,17 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
     start_s: float
     stop_s: float
     weight: float
+
+
+class Remains(msgspec.Struct, frozen=True, kw_only=True):
+    """A place of the result that may still show some of its overlay: x, y, width, height in displayed px, seconds."""
+
+    segment: int
+    box: Box
+    start_s: float
+    stop_s: float
+    verdict: str  # suspect, left
+    levels: float  # how strong it is, in grey levels of 8 bit
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,4 +269,8 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     doubts: tuple[Doubt, ...] = ()  # the least certain segments, at most 8, the worst first
     doubt_count: int = 0  # of all segments with a weight below 0.3
     copied: int = 0  # frames whose packets are the source's own
+    residue: str = ""  # clean, suspect or left, the worst of all places; empty where none could be told
+    remains: tuple[Remains, ...] = ()  # places that are not clean, at most 8, the worst first
+    remains_count: int = 0  # of all
+    regrown_count: int = 0  # places whose mask was too small and is larger in the result
     schema: int = SCHEMA

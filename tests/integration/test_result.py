@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.integration.conftest import BOX, as_json, box_option, scene_frames, write_video
+from tests.integration.conftest import BOX, HEIGHT, WIDTH, as_json, box_option, scene_frames, write_video
 from tests.integration.test_run import FAST
 from waterz_spool import Spool as PythonSpool
 
@@ -84,3 +84,22 @@ def test_a_summary_replaces_nothing_of_the_users(video, cli, tmp_path):
     assert done.returncode == 2 and "clip.clean.json" in done.stderr
     assert (tmp_path / "clip.clean.json").read_text() == '{"mine": 1}'
     assert cli("--spool", "s", "submit", video, *box_option(), "--report", check=False).returncode == 2
+
+
+def test_what_a_mask_leaves_of_the_overlay_is_said_everywhere_and_is_no_success(video, cli, tmp_path):
+    x, y, w, h = BOX
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[y + 3 : y + h - 3, x + 3 : x + w - 3] = 255
+    cv2.imwrite(str(tmp_path / "small.png"), mask)
+    where = ("--spool", "spool")
+    done = cli(*where, "--json", "run", video, "--mask", tmp_path / "small.png", *FAST, "--report", check=False)
+    assert done.returncode == 7 and (tmp_path / "clip.clean.mp4").exists()
+    assert "some of the overlay is still there" in done.stderr and f"{x + 3},{y + 3},{w - 6},{h - 6}" in done.stderr
+    (job,) = json.loads(done.stdout)["jobs"]
+    data = job["result"]
+    assert data["residue"] == "left" and data["remains_count"] >= len(data["remains"]) > 0
+    assert data["remains"][0]["box"] == [x + 3, y + 3, w - 6, h - 6]
+    assert "LEFT at" in data["warnings"][0]
+    assert "  left" in cli(*where, "status", "--segments").stdout
+    assert "LEFT at" in (tmp_path / "clip.clean.html").read_text()
+    assert cli(*where, "finalize", "last", check=False).returncode == 7

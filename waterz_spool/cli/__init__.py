@@ -84,8 +84,8 @@ def commands(ctx: click.Context, /, **given: Any) -> None:
     `waterz-spool COMMAND --help` shows examples, every option and its default.
 
     Exit codes: 0 done and verified, 1 failed, 2 usage, 3 no overlay found, 4 input unreadable or unsupported,
-    5 verification failed and nothing published, 6 environment, 7 published, but some segments could not be restored
-    (with --on-dead passthrough), 75 try again.
+    5 verification failed and nothing published, 6 environment, 7 published, but some of the overlay is still there
+    (its mask is too small, or with --on-dead passthrough segments could not be restored), 75 try again.
     """
     ctx.obj = Settings(**given, document={} if ctx.obj is None else ctx.obj)
 

@@ -145,7 +145,7 @@ def finalize_command(settings: Settings, name: str) -> None:
     """
     from waterz_spool.intake.inbox import finalize_jobs
     from waterz_spool.launch.follow import follow
-    from waterz_spool.report.ending import raise_if_passed, result_path
+    from waterz_spool.report.ending import raise_if_left, raise_if_passed, result_path
     from waterz_spool.report.explain import Around, explain_job
     from waterz_spool.report.jobdata import job_data
     from waterz_spool.report.living import Living
@@ -158,8 +158,10 @@ def finalize_command(settings: Settings, name: str) -> None:
         raise UsageError("the job is not ready to be finalized", where=job.id, todo="; ".join(why))
     finalize_jobs(spool, [job.id])
     follow(job)
-    settings.emit({"jobs": [job_data(job, Living(spool))]}, str(result_path(job)))
+    said = job_data(job, Living(spool))
+    settings.emit({"jobs": [said]}, str(result_path(job)))
     raise_if_passed({job.id: job.state().passed})
+    raise_if_left([said["result"]])
 
 
 @click.command("verify", cls=Command, examples="waterz-spool verify last\nwaterz-spool verify all")

@@ -50,7 +50,7 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
 
     Running the same command again continues where it stopped. Without a place the overlay is looked for.
     """
-    from waterz_spool.report.ending import raise_if_passed
+    from waterz_spool.report.ending import raise_if_left, raise_if_passed
 
     config, order = config_of(settings, given), order_of(given)
     check_output(videos, order.output)
@@ -69,6 +69,7 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
     if failures:
         raise JobFailedError(f"{len(failures)} of {len(videos)} videos failed", todo="see the errors above")
     raise_if_passed({data["job"]: tuple(data["passed"]) for data, _ in results})
+    raise_if_left([data["result"] for data, _ in results])
 
 
 def _say_stopped(job: Job) -> None:

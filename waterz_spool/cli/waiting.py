@@ -46,9 +46,11 @@ def wait_for(
     Raises:
         TryAgainError: The time is over.
         PassedThroughError: All is published, but not all could be restored.
+        OverlayLeftError: All is published, but some of an overlay is still there.
     """
     from waterz_spool.launch.follow import Following, follow_all
-    from waterz_spool.report.ending import raise_if_passed
+    from waterz_spool.report.ending import raise_if_left, raise_if_passed
+    from waterz_spool.report.result import data_of, result_of
 
     progress = progress or settings.progress()
     split_command(on_done)
@@ -69,6 +71,7 @@ def wait_for(
         _emit(settings, spool, jobs)
     if not failed:
         raise_if_passed({job.id: job.state().passed for job in jobs})
+        raise_if_left([data_of(made) for job in jobs if (made := result_of(job))])
     return failed
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from waterz_spool.errors import (
     InputError,
     JobFailedError,
     NoOverlayError,
+    OverlayLeftError,
     PassedThroughError,
     SetupError,
     UsageError,
@@ -49,6 +52,29 @@ def raise_if_passed(passed: dict[str, tuple[int, ...]]) -> None:
             "published, but not all of it could be restored",
             where="; ".join(lines),
             todo="look at these places of the result; try another --engine for them",
+        )
+
+
+def raise_if_left(results: Iterable[Mapping[str, Any] | None]) -> None:
+    """Tell of results that still show some of their overlay although they are published.
+
+    Args:
+        results: Of jobs, as `report.result.data_of` makes them; None for a job that has none.
+
+    Raises:
+        OverlayLeftError: There are some.
+    """
+    lines = [
+        f"{data['output']}: {line.removeprefix('warning: ')}"
+        for data in results
+        if data and data["residue"] == "left"
+        for line in list(data["warnings"])[:1]
+    ]
+    if lines:
+        raise OverlayLeftError(
+            "published, but some of the overlay is still there",
+            where="; ".join(lines),
+            todo="look at these places of the result; give a larger --box there, or a --mask that covers all of it",
         )
 
 

@@ -101,6 +101,7 @@ def task_data(job: Job, state: JobState, task: TaskState) -> dict[str, Any]:
         "seconds": round(result.seconds, 2) if result else None,
         "seen": round(trust.seen, 4) if trust else None,
         "weight": round(trust.weight, 4) if trust else None,
+        "residue": (result.residue or None) if result else None,
     }
 
 

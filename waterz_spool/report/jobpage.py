@@ -45,6 +45,7 @@ class SegmentLine:
         attempts: Until it was done.
         confidence: None when nothing was hidden.
         passed: It could not be restored and is the source's own.
+        residue: Whether some of the overlay is left: clean, suspect or left; empty where that could not be told.
     """
 
     index: int
@@ -57,6 +58,7 @@ class SegmentLine:
     attempts: int
     confidence: Confidence | None
     passed: bool = False
+    residue: str = ""
 
 
 @dataclass(frozen=True)
@@ -183,9 +185,12 @@ def _row(each: SegmentLine) -> dict[str, Any]:
         "seen": f"{each.confidence.seen:.0%}" if each.confidence else "-",
         "trust": word,
         "tone": tone,
+        "left": each.residue or "-",
+        "left_tone": _LEFT_TONES.get(each.residue, "soft"),
     }
 
 
+_LEFT_TONES = {"clean": "good", "suspect": "fair", "left": "bad"}
 _TONES = {"high": "good", "middle": "fair", "low": "bad"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from waterz_spool.errors import printable
-from waterz_spool.records import LOW_WEIGHT, JobResult, Place
+from waterz_spool.records import LOW_WEIGHT, JobResult, Place, Remains
 from waterz_spool.report.words import clock, count
 from waterz_spool.spool import FINAL, Job, JobState
 
@@ -30,7 +30,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ``seen`` is the share of the hidden pixels that some other frame shows, ``weight`` the share of the filling that
     is taken from there, ``invented`` that of detail that only resembles the surroundings; None where nothing was
     hidden or the engine does not tell. ``seconds`` is the time from the first claim to publication, pauses included.
-    ``guess`` is True where the filling is a guess; ``warnings`` say so in words.
+    ``guess`` is True where the filling is a guess; ``warnings`` say so in words. ``residue`` is what a second look
+    at the result says of the overlay: clean, suspect or left, the worst of all places; ``remains`` names the places.
     """
 
     job: str
@@ -53,6 +54,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[str, ...]
     passed: tuple[int, ...]
     copied: int  # frames whose packets are the source's own, bit by bit
+    residue: str
+    remains: tuple[Remains, ...]
+    remains_count: int
+    regrown_count: int
     schema: int = SCHEMA
 
 
@@ -86,11 +91,15 @@ def result_of(job: Job, state: JobState | None = None) -> Result | None:
         invented=confidence.invented if confidence else None,
         hidden_px=confidence.hidden_px if confidence else 0,
         guess=confidence is not None and confidence.weight < LOW_WEIGHT,
-        warnings=tuple(_warnings(made, state.segments or 0)),
+        warnings=(*_left_over(made), *_warnings(made, state.segments or 0)),
         look_at_s=(doubt.start_s + doubt.stop_s) / 2 if doubt else None,
         checks=made.checks,
         passed=made.passed,
         copied=made.copied,
+        residue=made.residue,
+        remains=made.remains,
+        remains_count=made.remains_count,
+        regrown_count=made.regrown_count,
     )
 
 
@@ -114,6 +123,19 @@ def _warnings(made: JobResult, segments: int) -> Iterator[str]:
         )
 
 
+def _left_over(made: JobResult) -> Iterator[str]:
+    """Where some of the overlay is, or may be, still there."""
+    if not made.remains:
+        return
+    worst = made.remains[0]
+    place = f"{','.join(map(str, worst.box))} in {clock(worst.start_s)}-{clock(worst.stop_s)}"
+    more = f", and {count(made.remains_count - 1, 'more place')}" if made.remains_count > 1 else ""
+    if worst.verdict == "left":
+        yield f"warning: some of the overlay is LEFT at {place}{more}; its mask is too small"
+    else:
+        yield f"warning: a trace of the overlay may be left at the edge of its mask: {place}{more}"
+
+
 def lines_of(result: Result, *, named: bool) -> list[str]:
     """What was done, in lines; each stands for itself.
 
@@ -129,6 +151,8 @@ def lines_of(result: Result, *, named: bool) -> list[str]:
         *_copies(result),
         f"{where}{took}{size_text(result.bytes)}, verified",
     ]
+    if result.regrown_count:
+        lines.append(f"the mask was too small in {count(result.regrown_count, 'place')}; made again with a larger one")
     if result.look_at_s is not None:
         lines.append(f"look at {clock(result.look_at_s)} first: least was seen there")
     return [*lines, *result.warnings]

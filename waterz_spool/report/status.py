@@ -105,7 +105,19 @@ def review_page(job: Job, state: JobState) -> Path | None:
 
 
 JOB_COLUMNS = ("JOB", "STATE", "DONE", "SEGMENTS", "FAILED", "FPS", "ETA", "SEEN", "AGE", "WORKERS")
-SEGMENT_COLUMNS = ("SEGMENT", "STATE", "ATTEMPT", "FAILED", "LOST", "RELEASED", "FRAMES", "SECONDS", "SEEN", "WEIGHT")
+SEGMENT_COLUMNS = (
+    "SEGMENT",
+    "STATE",
+    "ATTEMPT",
+    "FAILED",
+    "LOST",
+    "RELEASED",
+    "FRAMES",
+    "SECONDS",
+    "SEEN",
+    "WEIGHT",
+    "LEFT",
+)
 
 
 def segment_rows(tasks: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -116,6 +128,7 @@ def segment_rows(tasks: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
             "" if task["frames"] is None else str(task["frames"]),
             "" if task["seconds"] is None else f"{task['seconds']:.1f}",
             *("" if task["frames"] is None else "-" if task[key] is None else f"{task[key]:.2f}" for key in _TRUST),
+            "" if task["frames"] is None else task["residue"] or "-",
         )
         for task in tasks
     ]

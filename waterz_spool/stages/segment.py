@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool import media
-from waterz_spool.records import Confidence, CropSpec, SegmentJob, SegmentResult, mean_confidence
+from waterz_spool.records import Confidence, CropSpec, Residue, SegmentJob, SegmentResult, mean_confidence
 from waterz_spool.restore import Restorer
 from waterz_spool.restore.composite import composite
 from waterz_spool.restore.texture.plate import PlaceOfPlate
 from waterz_spool.spool import Claim, SegmentClaim
+from waterz_spool.stages.again import clear
 from waterz_spool.stages.clips import Planes, colour_planes, read_clips
 from waterz_spool.stages.contract.payloads import segment_job_of
 from waterz_spool.stages.plates import read_plate
@@ -50,6 +51,7 @@ class SegmentWork:
         self._engine = ""
         self._patches: list[_Patch] = []
         self._confidence: Confidence | None = None
+        self._residues: list[Residue | None] = []
 
     def copied(self) -> bytes:
         """The record of a segment that the result takes from the source: there is no work in it."""
@@ -76,10 +78,12 @@ class SegmentWork:
         found: list[Confidence | None] = []
         with closing(read_clips(paths, self.job, beside=restorer.streams, plates=self._plates())) as clips:
             for spec, clip in zip(self.job.segment.crops, clips, strict=True):
-                restored = restorer.restore(replace(clip, tell=self._telling(len(found), tell)), check=check)
-                masks = clip.masks[clip.start : clip.stop].copy()
-                self._patches.append(_Patch(spec, restored.frames, _inside(masks, spec)))
-                found.append(restored.confidence)
+                within = self.job.growing[len(found)] if self.job.growing else None
+                told = replace(clip, tell=self._telling(len(found), tell))
+                made = clear(restorer, told, spec, within=within, lines=self.job.video.height, check=check)
+                self._patches.append(_Patch(spec, made.frames, made.masks))
+                self._residues.append(made.residue)
+                found.append(made.confidence)
         self._confidence = mean_confidence(found)
 
     def _plates(self) -> list[PlaceOfPlate | None]:
@@ -126,6 +130,7 @@ class SegmentWork:
             seconds=round(time.monotonic() - self._begun, 3),
             peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             confidence=self._confidence,
+            residues=tuple(self._residues),
         )
         log.info("segment %d: %d frames in %.1f s", self.job.segment.index, result.frames, result.seconds)
         return out, msgspec.json.encode(result)
@@ -144,16 +149,6 @@ class _Patch:
         if spec.start <= index < spec.stop:
             offset = index - spec.start
             composite(planes, self.frames[offset], self.masks[offset], spec.box, sx=steps[0], sy=steps[1])
-
-
-def _inside(masks: NDArray[np.uint8], spec: CropSpec) -> NDArray[np.uint8]:
-    """The masks with all but the crop's own overlay cleared: a neighbour is its own crop's work."""
-    x0, y0 = spec.box[:2]
-    hole = spec.hole
-    keep = np.zeros(masks.shape[1:], np.uint8)
-    keep[hole[1] - y0 : hole[3] - y0, hole[0] - x0 : hole[2] - x0] = 255
-    masks &= keep
-    return masks
 
 
 def _encode(claim: Claim, job: SegmentJob, patches: list[_Patch], out: Path, check: Check) -> None:

@@ -16,13 +16,15 @@ from waterz_spool.records import (
     OverlayTrack,
     Place,
     Plan,
+    Remains,
     SegmentResult,
     mean_confidence,
 )
+from waterz_spool.restore.residue import rank
 from waterz_spool.spool import EndRecord
 from waterz_spool.stages.contract.request import JobRequest
 
-MOST_PLACES, MOST_DOUBTS = 32, 8  # an outcome has room for 16 KiB
+MOST_PLACES, MOST_DOUBTS, MOST_REMAINS = 32, 8, 8  # an outcome has room for 16 KiB
 
 
 def job_result(
@@ -48,6 +50,8 @@ def job_result(
     """
     found = {index: msgspec.json.decode(end.info, type=SegmentResult) for index, end in results.items()}
     doubts = sorted(_doubts(plan, found), key=lambda doubt: doubt.weight)
+    residues = [one for segment in found.values() for one in segment.residues if one is not None]
+    remains = sorted(_remains(plan, found), key=lambda one: (-rank(one.verdict), -one.levels))
     return JobResult(
         output=request.output,
         bytes=made.bytes,
@@ -64,6 +68,10 @@ def job_result(
         doubts=tuple(doubts[:MOST_DOUBTS]),
         copied=copied,
         doubt_count=sum(doubt.weight < LOW_WEIGHT for doubt in doubts),
+        residue=max((one.verdict for one in residues), key=rank, default=""),
+        remains=tuple(remains[:MOST_REMAINS]),
+        remains_count=len(remains),
+        regrown_count=sum(one.grown_px > 0 for one in residues),
     )
 
 
@@ -81,6 +89,23 @@ def _doubts(plan: Plan, found: Mapping[int, SegmentResult]) -> Iterator[Doubt]:
             yield Doubt(
                 segment=segment.index, start_s=start_s, stop_s=stop_s, weight=round(min(1.0, confidence.weight), 4)
             )
+
+
+def _remains(plan: Plan, found: Mapping[int, SegmentResult]) -> Iterator[Remains]:
+    """Every place of which some may still be there."""
+    shown = Geometry.of(plan.video)
+    for segment in plan.segments:
+        for crop, residue in zip(segment.crops, found[segment.index].residues, strict=False):
+            if residue is not None and rank(residue.verdict):
+                start_s, stop_s = _times(plan, crop.start, crop.stop)
+                yield Remains(
+                    segment=segment.index,
+                    box=shown.shown_box(crop.hole),
+                    start_s=start_s,
+                    stop_s=stop_s,
+                    verdict=residue.verdict,
+                    levels=residue.levels,
+                )
 
 
 def _times(plan: Plan, start: int, stop: int) -> tuple[float, float]:

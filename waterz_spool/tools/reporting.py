@@ -100,6 +100,7 @@ def _segments(job: Job, state: JobState, plan: Plan) -> Iterator[SegmentLine]:
             attempts=task.attempt,
             confidence=found.confidence,
             passed=task.task in state.passed,
+            residue=found.residue,
         )
 
 

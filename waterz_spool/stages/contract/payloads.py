@@ -97,6 +97,9 @@ def _check_job(job: SegmentJob) -> None:
     plates = job.plates
     for ref in filter(None, (job.frames, job.masks, *((plates.pictures, plates.masks) if plates else ()))):
         check_file_name(ref.file)
+    _expect(len(job.growing) in (0, len(segment.crops)), f"{len(job.growing)} places of {len(segment.crops)} crops")
+    for crop, box in zip(segment.crops, job.growing, strict=False):
+        _expect(box is None or _within(crop.hole, box), f"hole {crop.hole} grows in {box}")
     if plates:
         _expect(len(plates.boxes) == len(segment.crops), f"{len(plates.boxes)} plates of {len(segment.crops)} crops")
         whole = (0, 0, job.video.width, job.video.height)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +32,13 @@ class Engine:
         name: Of the restorer.
         options: Of it.
         texture: Whether it is given plates, to add texture where no frame shows anything.
+        growing: Where a mask may become larger if some of its overlay is left, coded px; it must lie in one of them.
     """
 
     name: str
     options: dict[str, Any]
     texture: bool = False
+    growing: tuple[Box, ...] = ()
 
 
 def publish_segments(
@@ -165,6 +167,13 @@ def _publish(
         frames=frames,
         masks=masks,
         plates=plates,
+        growing=tuple(_around(crop.hole, engine.growing) for crop in segment.crops),
     )
     claim.job.put_segment(segment.index, msgspec.json.encode(record))
     log.info("segment %d ready: frames %d to %d", segment.index, segment.start, segment.stop)
+
+
+def _around(hole: Box, places: Sequence[Box]) -> Box | None:
+    """The place that an overlay lies in; None where it lies in none of them."""
+    x0, y0, x1, y1 = hole
+    return next((box for box in places if box[0] <= x0 and box[1] <= y0 and x1 <= box[2] and y1 <= box[3]), None)

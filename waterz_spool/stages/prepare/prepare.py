@@ -12,6 +12,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +26,7 @@ from waterz_spool.detect.base import Findings
 from waterz_spool.errors import InputError, NoOverlayError, UsageError
 from waterz_spool.geometry import Geometry
 from waterz_spool.plan import PlanRules, plan_segments
-from waterz_spool.records import DisplayBox, OverlayTrack, Plan, VideoInfo
+from waterz_spool.records import Box, DisplayBox, OverlayTrack, Plan, VideoInfo
 from waterz_spool.restore import Restorer, Stop
 from waterz_spool.spool import Job, PrepClaim
 from waterz_spool.stages.contract.payloads import plan_of, segment_job_of
@@ -44,6 +45,7 @@ from waterz_spool.stages.prepare.overlays import (
     VideoOverlay,
     boxes_overlay,
     check_share,
+    coded_box,
     hidden_by,
     picture_overlay,
 )
@@ -105,7 +107,8 @@ def prepare(claim: PrepClaim, check: Check) -> bytes:
             raise Stop(f"waits for review: look at {review}, then waterz-spool resume {job.id}")
     decided = plan_of(known, job.id)
     overlay = overlay_of(decided, request, mask_path(claim, request))
-    publish_segments(claim, decided, overlay, engine=_engine(request, job), check=check)
+    engine = replace(_engine(request, job), growing=_growing(request, info))
+    publish_segments(claim, decided, overlay, engine=engine, check=check)
     return msgspec.json.encode(
         {"segments": len(decided.segments), "frames": decided.frame_count, "notes": decided.notes}
     )
@@ -132,6 +135,14 @@ def engine_of(request: JobRequest) -> Engine:
     options = request.config.restore
     kind = restore.chosen(options)
     return Engine(kind.name, kind.pinned(options), kind.texture and options.texture == "auto")
+
+
+def _growing(request: JobRequest, info: VideoInfo) -> tuple[Box, ...]:
+    """Where masks may become larger: nowhere if the user gave them, else as far as the user allows."""
+    if request.mask or request.exact_boxes:
+        return ()
+    allowed = [coded_box(box, info) for box in (*request.boxes, *request.limits)]
+    return tuple(allowed) or ((0, 0, info.width, info.height),)
 
 
 def _engine(request: JobRequest, job: Job) -> Engine:
