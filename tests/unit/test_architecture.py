@@ -30,6 +30,7 @@ SPOOL_FLOORS = {
     "__init__": 6,
 }  # fmt: skip
 ENTRIES_MAX = 10
+FUNCTION_LINES_MAX = 50
 HEAVY = {"torch", "torchvision", "ultralytics", "cv2", "numpy", "av", "submitit", "watchdog", "scenedetect"}
 
 
@@ -46,6 +47,7 @@ def imports_of(path: Path):
 
 
 MODULES = sorted((ROOT / "waterz_spool").rglob("*.py"))
+ENGINE = sorted((ROOT / "propainter").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -124,7 +126,7 @@ def test_a_package_is_found_at_a_glance(package):
     assert len(entries) <= ENTRIES_MAX
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "propainter").rglob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", ENGINE, ids=lambda p: p.name)
 def test_propainter_is_an_island(path):
     assert not any(module.startswith("waterz_spool") for module, _ in imports_of(path))
 
@@ -137,6 +139,16 @@ def test_only_the_adapter_imports_propainter():
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_modules_are_small(path):
     assert len(path.read_text().splitlines()) < 400
+
+
+@pytest.mark.parametrize("path", MODULES + ENGINE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_functions_fit_on_a_page(path):
+    """Lines of code with the signature; what describes a function does not count. Ruff bounds how complex they are."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[0]
+            described = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
+            assert node.end_lineno - node.lineno + 1 - described <= FUNCTION_LINES_MAX, node.name
 
 
 def test_status_imports_nothing_heavy(tmp_path):

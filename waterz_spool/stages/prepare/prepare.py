@@ -22,7 +22,7 @@ import msgspec
 from waterz_spool import detect, media, restore
 from waterz_spool.backends import RESTORERS
 from waterz_spool.config import Config
-from waterz_spool.detect.base import Findings
+from waterz_spool.detect.base import Detector, Findings
 from waterz_spool.errors import InputError, NoOverlayError, UsageError
 from waterz_spool.geometry import Geometry
 from waterz_spool.plan import PlanRules, plan_segments
@@ -210,32 +210,10 @@ def make_plan(
     )
     media.check_times(source, info, encode, seen.pts, drop=request.drop)
     cuts = tuple(sorted({*seen.cuts, *media.long_gaps(seen.pts, info, encode)}))
-    found = Findings(())
-    notes: tuple[str, ...] = ()
-    overlay = _given(request, info, mask, seen.pts)
-    if _boxes(request):
-        inside = boxed(request, source, info, seen.pts, span=_frame_range(request, info, seen.pts), check=looking.again)
-        found, notes = Findings(inside.patches), inside.notes
-        overlay = FoundOverlay(found.patches, info, source="box")
-    elif overlay is None:
-        assert detector is not None  # neither boxes nor mask
-        found = find(detector, source, info, seen.pts, request, check=looking.again)
-        overlay = FoundOverlay(found.patches, info, source=detector.name, limits=request.limits)
+    overlay, found, notes = _overlays(request, source, info, mask, seen.pts, detector=detector, check=looking.again)
     tracks = _tracks_of(overlay, request, info, len(seen.pts), found=bool(found.patches))
     if review:
-        look = Looked(
-            video=source,
-            name=request.source_name,
-            info=info,
-            pts=seen.pts,
-            source=overlay.source,
-            overlay=overlay,
-            tracks=shown_tracks(tracks, found, info),
-            found=found,
-            sha256=request.weights_sha256,
-            candidates=candidates_of(found.rejected, info, seen.pts, video=request.source_given),
-        )
-        write_sheet(review, look)
+        _write_review(review, request, source, info, seen.pts, overlay=overlay, found=found, tracks=tracks)
     rules = rules_of(config, info, seen, restore.chosen(config.restore))
     kept = plan_copying(
         source, info, encode, seen.pts, tracks, options=config.encode, least=config.plan.merge_gap_frames
@@ -253,6 +231,53 @@ def make_plan(
         patches=found.patches,
         notes=(*_which_film(info, request.drop), *dropped_hdr(info), *kept.notes, *notes),
     )
+
+
+def _overlays(
+    request: JobRequest,
+    source: Path,
+    info: VideoInfo,
+    mask: Path | None,
+    pts: tuple[int, ...],
+    *,
+    detector: Detector | None,
+    check: Check,
+) -> tuple[Overlay, Findings, tuple[str, ...]]:
+    """The masks of all frames; what was found, if anything was looked for; and what to say about given boxes."""
+    if _boxes(request):
+        inside = boxed(request, source, info, pts, span=_frame_range(request, info, pts), check=check)
+        return FoundOverlay(inside.patches, info, source="box"), Findings(inside.patches), inside.notes
+    if (given := _given(request, info, mask, pts)) is not None:
+        return given, Findings(()), ()
+    assert detector is not None  # neither boxes nor mask
+    found = find(detector, source, info, pts, request, check=check)
+    return FoundOverlay(found.patches, info, source=detector.name, limits=request.limits), found, ()
+
+
+def _write_review(
+    review: Path,
+    request: JobRequest,
+    source: Path,
+    info: VideoInfo,
+    pts: tuple[int, ...],
+    *,
+    overlay: Overlay,
+    found: Findings,
+    tracks: list[OverlayTrack],
+) -> None:
+    look = Looked(
+        video=source,
+        name=request.source_name,
+        info=info,
+        pts=pts,
+        source=overlay.source,
+        overlay=overlay,
+        tracks=shown_tracks(tracks, found, info),
+        found=found,
+        sha256=request.weights_sha256,
+        candidates=candidates_of(found.rejected, info, pts, video=request.source_given),
+    )
+    write_sheet(review, look)
 
 
 def _which_film(info: VideoInfo, drop: Collection[int]) -> tuple[str, ...]:
