@@ -11,6 +11,7 @@ from waterz_spool.backends import DETECTORS, RESTORERS
 from waterz_spool.cli.context import Settings, json_progress, shared_options
 from waterz_spool.cli.options import Group, option
 from waterz_spool.errors import SetupError, UsageError
+from waterz_spool.report.words import count
 
 
 @click.group("models", cls=Group)
@@ -50,16 +51,23 @@ def list_command(settings: Settings) -> None:
     columns = ("OF", "FILE", "PRESENT", "SHA256", "LICENCE", "WHAT", "FROM")
     keys = ("of", "file", "present", "sha256", "licence", "what", "source")
     files = table(columns, [tuple(row[key] for key in keys) for row in rows])
-    settings.emit(
-        {"path": str(weights_folder()), "backends": kinds, "files": rows}, f"{shown}\n\n{weights_folder()}\n{files}"
-    )
+    data = {
+        "path": str(weights_folder()),
+        "backends": [{**kind, "gpu": kind["gpu"] == "yes"} for kind in kinds],
+        "files": [{**row, "present": row["present"] == "yes", "sha256": _known(row["sha256"])} for row in rows],
+    }
+    settings.emit(data, f"{shown}\n\n{weights_folder()}\n{files}")
+
+
+def _known(digest: str) -> str | None:
+    return None if digest == "-" else digest
 
 
 def _restorers() -> list[dict[str, str]]:
-    return [
-        _line("restorer", kind, gpu=kind.needs_gpu, weights=f"{len(kind.weights)} files" if kind.weights else "none")
-        for kind in RESTORERS.usable()
-    ]
+    def weights(kind: type[Any]) -> str:
+        return count(len(kind.weights), "file") if kind.weights else "none"
+
+    return [_line("restorer", kind, gpu=kind.needs_gpu, weights=weights(kind)) for kind in RESTORERS.usable()]
 
 
 def _detectors() -> list[dict[str, str]]:

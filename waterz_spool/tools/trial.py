@@ -242,7 +242,8 @@ def trial(
         with look.running():
             plan = make_plan(request, source, info, mask, spool=spool.root, tell=tell)
         with decode.running():
-            count = sum(1 for _ in media.decode(source, info, stop=_DECODED, threads=DECODE_THREADS))
+            stop = min(_DECODED, plan.segments[-1].stop)
+            count = sum(1 for _ in media.decode(source, info, stop=stop, threads=DECODE_THREADS))
         looked = Looked(
             name=video.name,
             output=output,
