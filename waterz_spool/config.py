@@ -143,13 +143,17 @@ class RestoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class EncodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the result is encoded; the default is the source's codec family, depth and chroma, visually lossless."""
+    """How the result is encoded; the default is the source's codec family, depth, chroma and quality."""
 
     codec: Annotated[str, _opt("encoder name; empty: that of the source's codec family")] = ""
     crf: Annotated[
         Annotated[float, Meta(ge=0, le=63)] | None,
-        _opt("constant rate factor of the encoder, 0 .. 63; null: visually lossless"),
+        _opt("constant rate factor of the encoder, 0 .. 63; null: as quality says"),
     ] = None
+    quality: Annotated[
+        Literal["source", "archive"],
+        _opt("noise well under what the source's own coding left, as measured; or close to lossless, in large files"),
+    ] = "source"
     preset: Annotated[str, _opt("encoder preset; empty: the default of this program for the codec")] = ""
     lossless: Annotated[bool, _opt("lossless encoding")] = False
     recode: Annotated[

@@ -110,7 +110,14 @@ _OPTIONS = (
         part=_RESULT,
         help="Drop Dolby Vision or HDR10+ metadata: the result is plain HDR10 or HLG.",
     ),
-    option("--crf", type=float, part=_ENCODING, shown="visually lossless", help="Quality, smaller is better."),
+    option(
+        "--quality",
+        part=_ENCODING,
+        shown="source",
+        type=click.Choice(["source", "archive"]),
+        help="Noise well under what the source's own coding left; or close to lossless, in large files.",
+    ),
+    option("--crf", type=float, part=_ENCODING, shown="as --quality says", help="Quality, smaller is better."),
     option(
         "--preset",
         part=_ENCODING,
@@ -159,6 +166,7 @@ def config_of(settings: Settings, given: dict[str, Any]) -> Config:
             "worker": {"workers": given.get("workers")},
             "encode": {
                 "crf": given["crf"],
+                "quality": given["quality"],
                 "preset": given["preset"],
                 "codec": given["codec"],
                 "lossless": given["lossless"],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from waterz_spool.media.kinds import not_a_video
     from waterz_spool.media.pixels import Plane, Planes, WorkFormat, planes, to_frame, work_format
     from waterz_spool.media.probing import probe
+    from waterz_spool.media.quality import like_source
     from waterz_spool.media.settings import encode_settings
     from waterz_spool.media.single import frame_times, stills
     from waterz_spool.media.timing import long_gaps
@@ -49,6 +50,7 @@ _HOME = {
     "is_container": "container",
     "join": "joining",
     "last_duration": "decoding",
+    "like_source": "quality",
     "long_gaps": "timing",
     "missing_codecs": "encoders",
     "not_a_video": "kinds",
@@ -87,6 +89,7 @@ __all__ = [
     "is_container",
     "join",
     "last_duration",
+    "like_source",
     "long_gaps",
     "missing_codecs",
     "not_a_video",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +48,32 @@ def _settings(info: VideoInfo, options: EncodeConfig, container: str) -> EncodeS
         lossless=options.lossless,
         options=options.options,
         threads=options.threads,
+    )
+
+
+def with_quality(
+    video: Path,
+    info: VideoInfo,
+    encode: EncodeSettings,
+    pts: Sequence[int],
+    *,
+    options: EncodeConfig,
+    check: Callable[[], None] = lambda: None,
+) -> EncodeSettings:
+    """The same settings with a quality like the source's, where the user did not ask for another one.
+
+    Args:
+        video: The source.
+        info: Its facts.
+        encode: The encode settings of the job.
+        pts: True pts of all frames.
+        options: What the user asked.
+        check: Called now and then; raises to stop.
+    """
+    if options.quality == "archive" or options.crf is not None or options.lossless:
+        return encode
+    return media.like_source(
+        video, info, encode, pts, preset=options.preset or None, given=options.options, check=check
     )
 
 

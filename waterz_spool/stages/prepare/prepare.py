@@ -31,7 +31,7 @@ from waterz_spool.restore import Restorer, Stop
 from waterz_spool.spool import Job, PrepClaim
 from waterz_spool.stages.contract.payloads import plan_of, segment_job_of
 from waterz_spool.stages.contract.request import JobRequest, decode_request
-from waterz_spool.stages.prepare.asked import dropped_hdr, encode_settings
+from waterz_spool.stages.prepare.asked import dropped_hdr, encode_settings, with_quality
 from waterz_spool.stages.prepare.boxes import boxed
 from waterz_spool.stages.prepare.candidates import candidates_of
 from waterz_spool.stages.prepare.copying import plan_copying
@@ -209,6 +209,7 @@ def make_plan(
         check=looking.surveyed,
     )
     media.check_times(source, info, encode, seen.pts, drop=request.drop)
+    encode = with_quality(source, info, encode, seen.pts, options=config.encode, check=check)
     cuts = tuple(sorted({*seen.cuts, *media.long_gaps(seen.pts, info, encode)}))
     overlay, found, notes = _overlays(request, source, info, mask, seen.pts, detector=detector, check=looking.again)
     tracks = _tracks_of(overlay, request, info, len(seen.pts), found=bool(found.patches))
