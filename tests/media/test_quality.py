@@ -78,4 +78,4 @@ def test_encoders_without_a_scale_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_what_is_wanted_lies_between_its_ends() -> None:
     wanted = [wanted_db(float(value)) for value in np.arange(52)]
-    assert wanted == sorted(wanted, reverse=True) and (wanted[0], wanted[-1]) == (44.0, 34.0)
+    assert wanted == sorted(wanted, reverse=True) and (wanted[0], wanted[-1]) == (46.0, 34.0)
