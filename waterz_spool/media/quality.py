@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import log10
 from pathlib import Path
+from typing import Any
 
 import av
 import msgspec
@@ -113,7 +114,8 @@ def mean_quantiser(source: Path, info: VideoInfo) -> float | None:
 
 def _quantisers(picture: av.VideoFrame) -> list[float]:
     """The mean of a picture, in a list; an empty one where the decoder does not tell."""
-    for entry in picture.side_data:
+    found: Any = picture.side_data
+    for entry in found:
         if entry.type.name == "VIDEO_ENC_PARAMS":
             try:
                 return [float(entry.qp_map().mean())]
