@@ -1,6 +1,6 @@
 """Parsers of what lies on disk, fed with damaged and hostile input: a value or a WaterzError, soon, in little memory.
 
-Every build tries the same inputs: some, or with ``WATERZ_FUZZ_S=60`` as many as a minute in all allows.
+Every build tries the same inputs: some, or with ``WATERZ_FUZZ_S=20`` as many as 20 s in all allow.
 ``WATERZ_FUZZ_SEED=N`` tries others.
 """
 

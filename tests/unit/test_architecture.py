@@ -1,8 +1,10 @@
 """The floors of the house: a floor imports only floors under it, never up, never sideways, no private names."""
 
 import ast
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,8 +40,13 @@ def unit_of(path: Path) -> str:
     return path.relative_to(ROOT / "waterz_spool").parts[0].removesuffix(".py")
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def imports_of(path: Path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -88,7 +95,7 @@ def test_the_spool_has_one_door_and_its_doctor_another(path):
 def test_nobody_reaches_through_a_job_into_its_log(path):
     if unit_of(path) == "spool":
         return
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "log":
             assert node.attr not in ("ops", "world", "layout", "owner"), f"line {node.lineno}"
 
@@ -120,6 +127,14 @@ def test_the_document_names_every_floor_room_and_module_of_the_spool():
     assert [name for name in sorted(names | modules | set(SPOOL_FLOORS) - {"__init__"}) if f"`{name}" not in text] == []
 
 
+def test_the_document_points_at_files_that_exist():
+    text = (ROOT / "docs/architecture.md").read_text()
+    paths = [f"/{path.relative_to(ROOT)}" for path in [*ROOT.glob("tests/**/*.py"), *MODULES]]
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in paths)] == []
+
+
 @pytest.mark.parametrize("package", ["spool", "stages", "launch", "detect"])
 def test_a_package_is_found_at_a_glance(package):
     entries = {path.name for path in (ROOT / "waterz_spool" / package).iterdir()} - {"__init__.py", "__pycache__"}
@@ -144,7 +159,7 @@ def test_modules_are_small(path):
 @pytest.mark.parametrize("path", MODULES + ENGINE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_functions_fit_on_a_page(path):
     """Lines of code with the signature; what describes a function does not count. Ruff bounds how complex they are."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef):
             first = node.body[0]
             described = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
