@@ -6,7 +6,7 @@ import pytest
 
 from waterz_spool.plan import PlanRules, plan_segments
 from waterz_spool.plan.forecast import Forecast, Measured, Once, Source, Took, fixed_part
-from waterz_spool.plan.pieces import before, context_of, cut_px, effort, needed, pieces
+from waterz_spool.plan.pieces import before, context_of, effort, needed, pieces
 from waterz_spool.records import OverlayTrack
 
 RULES = PlanRules(
@@ -19,7 +19,7 @@ SEGMENTS = plan_segments(
 )
 KEYS = tuple(range(0, COUNT, 50))
 SOURCE = Source(frames=[9000 if i in KEYS else 1000 + i for i in range(COUNT)], keys=KEYS, others=5000)
-DECODE, CUT, FIXED, EFFORT, ENCODE, VERIFY = 0.002, 1e-7, 3.0, 2e-7, 0.03, 0.004
+DECODE, CUT, FIXED, EFFORT, ENCODE, VERIFY = 0.002, 0.3, 3.0, 2e-7, 0.03, 0.004
 
 
 def took(seconds):
@@ -30,7 +30,7 @@ def measured(piece):
     """What a machine of known speed takes for a piece, and an encoder of known thrift makes of it."""
     restored = FIXED * len(piece.crops) + EFFORT * sum(map(effort, piece.crops))
     start, stop = needed(piece)
-    cutting = DECODE * (stop - before(KEYS, start)) + CUT * sum(map(cut_px, piece.crops)) if piece.crops else 0.0
+    cutting = DECODE * (stop - before(KEYS, start)) + CUT * len(piece.crops) if piece.crops else 0.0
     frames = piece.stop - piece.start
     others = [SOURCE.frames[i] for i in range(piece.start, piece.stop) if i not in KEYS]
     return Measured(
@@ -62,7 +62,7 @@ def test_the_whole_takes_what_its_segments_take():
     whole = sum(measured(each).restore.cpu_s + measured(each).encode.cpu_s for each in SEGMENTS)
     whole -= FIXED * (sum(len(each.crops) for each in SEGMENTS) - 2)  # once for each of the two shots
     cropped = [each for each in SEGMENTS if each.crops]
-    cutting = DECODE * 450 + CUT * sum(cut_px(crop) for each in cropped for crop in each.crops)
+    cutting = DECODE * 450 + CUT * sum(len(each.crops) for each in cropped)
     assert forecast().cpu_s() == pytest.approx(whole + cutting + VERIFY * COUNT, rel=0.01)
     assert forecast().seconds(1) == pytest.approx(2 * forecast().cpu_s(), rel=0.01)
 

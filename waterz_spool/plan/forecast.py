@@ -1,6 +1,6 @@
 """How long a plan will take and how large its result will be, from what short pieces of it took.
 
-Everything is linear in what was measured: frames decoded, pixels cut, the effort of a restorer and a fixed part for
+Everything is linear in what was measured: frames decoded, crops cut, the effort of a restorer and a fixed part for
 each overlay of a shot, frames encoded, frames verified. Limit: scenes that no piece lies in may cost more or less than
 those measured.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from waterz_spool.plan.pieces import Shot, before, cut_px, effort, needed, shot_of
+from waterz_spool.plan.pieces import Shot, before, effort, needed, shot_of
 from waterz_spool.records import SegmentSpec
 
 
@@ -159,7 +159,7 @@ class Forecast:
     def _cut_of(self, segment: SegmentSpec) -> Took:
         first, last = self._cropped
         decoded = segment.stop - segment.start if first <= segment.start <= last else 0
-        return self.decode * decoded + self._rates.cut * sum(map(cut_px, segment.crops))
+        return self.decode * decoded + self._rates.cut * len(segment.crops)
 
     def _cut(self) -> Took:
         return sum(map(self._cut_of, self.segments), Took())
@@ -192,7 +192,7 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True)
 class _Rates:
-    cut: Took  # per pixel
+    cut: Took  # per crop: opening and closing its files outweighs its pixels
     fixed: Took  # per overlay of a shot
     effort: Took  # per unit of effort
     encode: Took  # per frame
@@ -213,7 +213,7 @@ def _rates(measured: Sequence[Measured], source: Source, decode: Took) -> _Rates
     keys = [size for each in measured for size in each.key_bytes]
     frame_bytes, growth = _weights(measured, source)
     return _Rates(
-        cut=_sum(_cutting(each, source, decode) for each in restored) * (1 / max(1, sum(map(cut_px, crops)))),
+        cut=_sum(_cutting(each, source, decode) for each in restored) * (1 / max(1, len(crops))),
         fixed=fixed * (1 / max(1, len(crops))),
         effort=(_sum(each.restore for each in restored) - fixed) * (1 / max(1, sum(map(effort, crops)))),
         encode=_sum(_encoding(each, source, decode) for each in measured) * frames,

@@ -84,9 +84,3 @@ def effort(crop: CropSpec) -> int:
     x0, y0, x1, y1 = crop.box
     frames = crop.context_stop - crop.context_start + 2 * (crop.stop - crop.start)
     return (x1 - x0) * (y1 - y0) * frames
-
-
-def cut_px(crop: CropSpec) -> int:
-    """Pixels that are written for a crop, of all frames together."""
-    x0, y0, x1, y1 = crop.box
-    return (x1 - x0) * (y1 - y0) * (crop.context_stop - crop.context_start)

@@ -1,7 +1,7 @@
 """Where a job stands at a moment, for whoever waits: which step, how much of it, how fast, how long it will take.
 
-Frames count when their segment is done, and as far as heartbeats say of those in hand. Limit: before the first frame
-is restored nothing tells what a frame costs, so there is no ETA while a video is looked at and cut.
+Frames count when their segment is done, and as far as heartbeats say of those in hand. Limit: before there is a plan
+nothing tells how much is to be done, so there is no ETA while a video is looked at.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from collections.abc import Callable
 import msgspec
 
 from waterz_spool.errors import printable
+from waterz_spool.plan.costs import Costs, costs_of
+from waterz_spool.records import SegmentSpec
+from waterz_spool.report.eta import Eta
 from waterz_spool.report.living import Living, standing
 from waterz_spool.report.words import clock
 from waterz_spool.spool import FINAL, PREP, Job, JobState, Task
 
 _WINDOW_S = 60.0
 _LEAST_S = 2.0  # of restoring before its speed is believed
-_COPIED = 0.1  # cost of a frame in a segment without overlay, where a restored one costs 1
-_TAIL = 0.03  # of the time of restoring: joining and verifying, before they were seen
+_TEXTURED = 64  # segments that are looked at for what texture is made from
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,22 +60,19 @@ def amount_of(moment: Moment) -> str:
     return f"{moment.done} {moment.unit}" if moment.done else ""
 
 
-class _Segment(msgspec.Struct):
-    start: int
-    stop: int
-    crops: list[msgspec.Raw] = []
-
-    @property
-    def frames(self) -> int:
-        return self.stop - self.start
-
-    @property
-    def cost(self) -> float:
-        return self.frames * (1.0 if self.crops else _COPIED)
+class _Video(msgspec.Struct):
+    width: int
+    height: int
 
 
 class _Plan(msgspec.Struct):
-    segments: list[_Segment]
+    video: _Video
+    segments: list[SegmentSpec]
+    cuts: list[int] = []
+
+
+class _Given(msgspec.Struct):
+    plates: msgspec.Raw | None = None
 
 
 class Watch:
@@ -88,33 +87,77 @@ class Watch:
         self._job = job
         self._now = now
         self._begun = now()
-        self._segments: list[_Segment] = []
-        self._samples: deque[tuple[float, float, float]] = deque()  # time, frames, cost
+        self._plan: _Plan | None = None
+        self._eta: Eta | None = None
+        self._textured: dict[int, bool] = {}
+        self._samples: deque[tuple[float, float]] = deque()  # time, frames
         self._since: dict[str, float] = {}  # when a step was first seen
+        self._looked = 0.0  # how much of the look had been done by then
 
     def look(self, state: JobState) -> Moment:
         """Where the job stands now."""
         living = Living.around(self._job)
         step, share = self._step(state, living)
         now = self._now()
+        if step == "looking" and step not in self._since:
+            self._looked = share or 0.0
         self._since.setdefault(step, now)
         moment = Moment(
             name=self._job.name, job=self._job.id, step=step, share=share, elapsed_s=round(now - self._begun, 1)
         )
-        if step in ("looking", "cutting"):
+        self._read_plan(state)
+        if step == "looking" or self._plan is None or self._eta is None:
             return moment
-        frames, cost, total, all_ = self._work(state, living)
+        if step == "cutting":
+            self._prepared(now, share or 0.0)
+            return msgspec.structs.replace(moment, eta_s=_rounded(self._eta.left_s(cut=share or 0.0)))
+        shares = self._shares(state, living)
+        frames = sum(part * _frames(self._plan.segments[index]) for index, part in shares.items())
+        total = self._plan.segments[-1].stop
         if step != "restoring":
             left_s = self._left_s(step, share, now)
-            return msgspec.structs.replace(moment, done=int(frames), total=total or None, eta_s=left_s)
-        self._samples.append((now, frames, cost))
-        while len(self._samples) > 2 and now - self._samples[1][0] > _WINDOW_S:
-            self._samples.popleft()
-        rate, eta_s = self._speed(all_ - cost, now)
-        done_share = round(cost / all_, 4) if all_ else None
+            return msgspec.structs.replace(moment, done=int(frames), total=total, eta_s=left_s)
+        self._prepared(now, 1.0)
+        done_share = self._eta.see(now, shares)
+        rate, eta_s = self._rate(now, frames), _rounded(self._eta.left_s())
         return msgspec.structs.replace(
-            moment, share=done_share, done=int(frames), total=total or None, rate=rate, eta_s=eta_s
+            moment, share=round(done_share, 4), done=int(frames), total=total, rate=rate, eta_s=eta_s
         )
+
+    def _read_plan(self, state: JobState) -> None:
+        """The plan as soon as there is one, and which of its segments are given what texture is made from."""
+        if self._plan is None and state.segments is not None and (plan := self._job.plan()):
+            self._plan = msgspec.json.decode(plan, type=_Plan)
+            self._eta = Eta(self._costs(self._plan))
+        if self._plan is None or self._eta is None or not self._learn(self._plan.segments):
+            return
+        self._eta.costs = self._costs(self._plan)
+
+    def _costs(self, plan: _Plan) -> Costs:
+        textured = [self._textured.get(index, False) for index in range(len(plan.segments))]
+        return costs_of(plan.segments, plan.cuts, picture_px=plan.video.width * plan.video.height, textured=textured)
+
+    def _learn(self, segments: list[SegmentSpec]) -> bool:
+        """Look at segments that were published since; whether any news came of it."""
+        if all(index in self._textured or not each.crops for index, each in enumerate(segments[:_TEXTURED])):
+            return False
+        news = False
+        for index, segment in enumerate(segments[:_TEXTURED]):
+            if index in self._textured or not segment.crops:
+                continue
+            data = self._job.segment(index)
+            if data is None:
+                break  # they are published in order
+            self._textured[index] = msgspec.json.decode(data, type=_Given).plates not in (None, _NULL)
+            news = news or self._textured[index]
+        return news
+
+    def _prepared(self, now: float, cut: float) -> None:
+        """What looking and cutting took, if they were seen."""
+        if self._eta is None or "looking" not in self._since or "cutting" not in self._since:
+            return
+        end = self._since.get("restoring", now)
+        self._eta.prepared(end - self._since["looking"], look=1.0 - self._looked, cut=cut)
 
     def _step(self, state: JobState, living: Living) -> tuple[str, float | None]:
         """What is being done of the job, and how much of that."""
@@ -132,33 +175,36 @@ class Watch:
             return ("joining", None) if at == FINAL else ("looking" if state.segments is None else "cutting", None)
         return "restoring", None
 
-    def _work(self, state: JobState, living: Living) -> tuple[float, float, int, float]:
-        """Frames done, their cost, frames in all, and their cost."""
-        if not self._segments and state.segments is not None and (plan := self._job.plan()):
-            self._segments = msgspec.json.decode(plan, type=_Plan).segments
-        frames = cost = 0.0
-        for task in state.tasks:
-            if not isinstance(task.task, int) or task.task >= len(self._segments):
-                continue
-            share = 1.0 if task.kind == "done" else living.done_of(self._job, task) if task.kind == "running" else 0.0
-            segment = self._segments[task.task]
-            frames += share * segment.frames
-            cost += share * segment.cost
-        total = self._segments[-1].stop if self._segments else 0
-        return frames, cost, total, sum(segment.cost for segment in self._segments)
+    def _shares(self, state: JobState, living: Living) -> dict[int, float]:
+        """How much of each segment is done, 0..1, of those that were begun."""
+        count = len(self._plan.segments) if self._plan else 0
+        return {
+            task.task: 1.0 if task.kind == "done" else living.done_of(self._job, task)
+            for task in state.tasks
+            if isinstance(task.task, int) and task.task < count and task.kind in ("done", "running")
+        }
 
-    def _speed(self, left: float, now: float) -> tuple[float | None, float | None]:
-        """Frames per second, and seconds until the result is there."""
-        begun, frames, cost = self._samples[0]
-        _, frames_now, cost_now = self._samples[-1]
-        if now - begun < _LEAST_S or cost_now <= cost:
-            return None, None
-        restoring_s = left / (cost_now - cost) * (now - begun)
-        tail_s = _TAIL * (now - self._since["restoring"] + restoring_s)
-        return round((frames_now - frames) / (now - begun), 2), round(restoring_s + tail_s, 1)
+    def _rate(self, now: float, frames: float) -> float | None:
+        """Frames per second of late."""
+        self._samples.append((now, frames))
+        while len(self._samples) > 2 and now - self._samples[1][0] > _WINDOW_S:
+            self._samples.popleft()
+        begun, before = self._samples[0]
+        return round((frames - before) / (now - begun), 2) if now - begun >= _LEAST_S and frames > before else None
 
     def _left_s(self, step: str, share: float | None, now: float) -> float | None:
         """Seconds until a step of the end is over, once it is well under way."""
         if step != "verifying" or not share or share < 0.1:
             return None
         return round((now - self._since[step]) / share * (1.0 - share), 1)
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+def _frames(segment: SegmentSpec) -> int:
+    return segment.stop - segment.start
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -110,6 +110,7 @@ class Restorer(ABC):
         size_px: Least (width, height) of what it wants to see, where the picture is that large.
         context_frames: Least number of frames that it wants on both sides of a segment.
         texture: Whether it makes use of a clip's plate.
+        heaviness: How much longer it takes for a pixel than ``propagate`` does, about; for progress alone.
     """
 
     name: ClassVar[str]
@@ -121,6 +122,7 @@ class Restorer(ABC):
     size_px: ClassVar[tuple[int, int]] = (0, 0)
     context_frames: ClassVar[int] = 0
     texture: ClassVar[bool] = False
+    heaviness: ClassVar[float] = 1.0
 
     def __init__(self, *, threads: int = 1) -> None:
         del threads  # whoever has a use for them says so

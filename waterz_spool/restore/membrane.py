@@ -173,6 +173,7 @@ class MembraneRestorer(Restorer):
     """Fills each frame from its own surroundings: smooth, flicker-free where they are, and never texture."""
 
     name = "membrane"
+    heaviness = 0.3
 
     def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
         """Fill the masked pixels of the clip's target frames with the membrane of each frame.

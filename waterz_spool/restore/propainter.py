@@ -54,6 +54,7 @@ class PropainterRestorer(Restorer):
     name = "propainter"
     needs_gpu = True
     automatic = True
+    heaviness = 50.0
     weights: ClassVar = tuple(
         WeightFile(file.name, file.what, file.licence, file.source, file.sha256 or "") for file in FILES
     )

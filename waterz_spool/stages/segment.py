@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool import media
+from waterz_spool.plan.costs import restoring_share
 from waterz_spool.records import Confidence, CropSpec, Residue, SegmentJob, SegmentResult, mean_confidence
 from waterz_spool.restore import Restorer
 from waterz_spool.restore.composite import composite
@@ -29,9 +30,6 @@ from waterz_spool.stages.plates import read_plate
 log = logging.getLogger(__name__)
 
 Check = Callable[[], None]
-
-RESTORING = 0.85
-"""Share of a segment's time that restoring takes, about; the rest is encoding."""
 
 DECODE_THREADS = 2
 """Per worker; a node runs several workers."""
@@ -49,6 +47,7 @@ class SegmentWork:
         self.claim = claim
         self.job = segment_job_of(claim.payload(), f"{claim.job.id}/{claim.task}")
         self._engine = ""
+        self._restoring = 0.0  # share of the time that restoring takes
         self._patches: list[_Patch] = []
         self._confidence: Confidence | None = None
         self._residues: list[Residue | None] = []
@@ -73,6 +72,8 @@ class SegmentWork:
         if not self.job.segment.crops:
             return
         self._engine = restorer.name
+        picture_px = self.job.video.width * self.job.video.height
+        self._restoring = restoring_share(self.job.segment, picture_px=picture_px, heaviness=restorer.heaviness)
         assert self.job.frames is not None and self.job.masks is not None
         paths = self.claim.opened_input(self.job.frames), self.claim.opened_input(self.job.masks)
         found: list[Confidence | None] = []
@@ -107,7 +108,7 @@ class SegmentWork:
         """Reports progress within one crop: crops count alike, and encoding comes after them."""
         if tell is not None:
             return lambda share: tell(number + share)
-        part = RESTORING / len(self.job.segment.crops)
+        part = self._restoring / len(self.job.segment.crops)
         return lambda share: self.claim.progress(part * (number + share), "restoring")
 
     def encode(self, check: Check) -> tuple[Path, bytes]:
@@ -123,7 +124,7 @@ class SegmentWork:
             InputError: The source is not what the job file names.
         """
         out = self.claim.output(".mkv")
-        _encode(self.claim, self.job, self._patches, out, check)
+        _encode(self.claim, self.job, self._patches, out, check, first=self._restoring)
         result = SegmentResult(
             frames=self.job.segment.stop - self.job.segment.start,
             engine=self._engine,
@@ -151,10 +152,9 @@ class _Patch:
             composite(planes, self.frames[offset], self.masks[offset], spec.box, sx=steps[0], sy=steps[1])
 
 
-def _encode(claim: Claim, job: SegmentJob, patches: list[_Patch], out: Path, check: Check) -> None:
+def _encode(claim: Claim, job: SegmentJob, patches: list[_Patch], out: Path, check: Check, *, first: float) -> None:
     segment = job.segment
     form = media.work_format(job.video.pix_fmt)
-    first = RESTORING if patches else 0.0
     frames = media.decode(
         claim.job.source(), job.video, start=segment.start, stop=segment.stop, pts=job.pts, threads=DECODE_THREADS
     )

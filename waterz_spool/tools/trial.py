@@ -29,7 +29,7 @@ from waterz_spool.spool import Job, PrepClaim, SegmentClaim, Session
 from waterz_spool.stages.contract.request import JobRequest, decode_request
 from waterz_spool.stages.prepare.inputs import publish_segments
 from waterz_spool.stages.prepare.prepare import engine_of, make_plan, mask_path, overlay_of
-from waterz_spool.stages.segment import DECODE_THREADS, RESTORING, SegmentWork
+from waterz_spool.stages.segment import DECODE_THREADS, SegmentWork
 
 Role = TypeVar("Role", PrepClaim, SegmentClaim)
 
@@ -158,7 +158,7 @@ class Trial:
             publish_segments(self._prep, plan, self._overlay, engine=self._engine, check=check)
         claim = _claimed(self._session, SegmentClaim)
         work = SegmentWork(claim)
-        told = _Told(lambda done: tell(RESTORING * done / len(piece.crops)))
+        told = _Told(lambda done: tell(0.9 * done / len(piece.crops)))
         with filled.running():
             if piece.crops:
                 work.restore(self._restorer_for(work), check, tell=told)
