@@ -122,6 +122,18 @@ def test_a_clock_is_found_on_a_tripod_shot() -> None:
     assert spans(findings) == [(0, 80)]
 
 
+def test_words_before_something_that_moves_are_found_on_a_tripod_shot() -> None:
+    """The picture moves between their letters, as it does behind no sign."""
+    still, whole = tripod(), wall()
+
+    def scene(index: int) -> NDArray[np.uint8]:
+        picture = still(index)
+        picture[150:] = whole[60:126, 4 * index : 4 * index + 384]
+        return picture
+
+    assert spans(found(scene, lambda picture, index: write(picture, "CHANNEL ONE NEWS", (12, 200)), 60)) == [(0, 60)]
+
+
 def test_figures_that_change_now_and_then_may_be_a_scoreboard_of_the_scene() -> None:
     """They are told and not taken."""
 

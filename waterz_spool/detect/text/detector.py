@@ -193,6 +193,7 @@ class TextDetector(Detector):
             text += [other for other in beside if other not in text and each.adjoins(other)]
         if line.sights is not None and line.stop - line.start >= LEAST_S * self._rate:
             line.plate, line.uncertain = line.sights.plate([each.box for each in text])
+            line.before_scene = line.sights.moves_between(line.box, line.template)
         line.sights, line.template = None, line.template[:0]
 
     def _grow(self, line: Line, box: Box) -> None:
@@ -265,6 +266,8 @@ class TextDetector(Detector):
         if drawn or (rough < ROUGH and alive < LIVELY):
             return False
         if line.plate is not None and line.plate.proven:
+            return True
+        if line.before_scene and self._at_edge(line.box) and line.stop - line.start >= LONG_S * self._rate:
             return True
         if alive >= MOVING and line.stop - line.start >= LONG_S * self._rate:
             return True

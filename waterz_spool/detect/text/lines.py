@@ -50,6 +50,7 @@ class Line:
         ticks: Frames in which some of its letters changed, and where these end; as `clock.ticks` says.
         sights: Looks at what is around it; None once they are not needed any more.
         plate: Behind it.
+        before_scene: Whether the picture moves between its letters.
         uncertain: Whether there seems to be a plate whose ends do not show.
     """
 
@@ -68,6 +69,7 @@ class Line:
     ticks: list[tuple[int, float]] = field(default_factory=list)
     sights: Sights | None = None
     plate: Plate | None = None
+    before_scene: bool = False
     uncertain: bool = False
 
     def strength(self, frame: Gray) -> float:

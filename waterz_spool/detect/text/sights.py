@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from waterz_spool.detect.text.behind import Picture, Plate, plate_behind
 from waterz_spool.records import Box
 
 MOST = 8
+LEAST = 4  # looks that tell something
+RIM_PX = 2  # around letters: what the resizing smears
+LEAST_PX = 60  # of letters and between them
+MOVING, CALM = 6.0, 0.3  # grey levels by which the picture changes between letters; of it, letters at most
 REACH = 5  # heights of the line: so far around it the picture is kept
 
 
@@ -48,6 +54,25 @@ class Sights:
             x0, y0, x1, y1 = plate.box
             plate = replace(plate, box=self._lying((x0, y0 + self._top, x1, y1 + self._top)))
         return plate, seems
+
+    def moves_between(self, box: Box, template: NDArray[np.float32]) -> bool:
+        """Whether the picture moves between the letters of a line while they themselves do not change.
+
+        Args:
+            box: Of the line.
+            template: [h, w] of the box: how much brighter or darker its letters and their rims are, 0 elsewhere.
+        """
+        x0, y0, x1, y1 = self._lying(box)
+        known = template.T if self._upright else template
+        where = known > 0 if 2 * (known > 0).sum() >= (known != 0).sum() else known < 0
+        side = 2 * RIM_PX + 1
+        gaps = cv2.dilate((known != 0).astype(np.uint8), np.ones((side, side), np.uint8)) == 0
+        if len(self._kept) < LEAST or min(where.sum(), gaps.sum()) < LEAST_PX:
+            return False
+        part = np.stack([each[y0 - self._top : y1 - self._top, x0:x1] for each in self._kept])
+        change = part.std(axis=0, dtype=np.float32).max(-1)
+        calm, moving = float(np.median(change[where])), float(np.median(change[gaps]))
+        return moving >= MOVING and calm <= CALM * moving
 
     def _lying(self, box: Box) -> Box:
         return (box[1], box[0], box[3], box[2]) if self._upright else box
