@@ -62,7 +62,7 @@ class JoinedDetector(Detector):
             fade = 0 if part.outlines else self._fade
             kept += without(each.patches, kept, self._count, size=self._size, fade_frames=fade)
         boxes = tuple(box for each in found for box in each.boxes)
-        boxes = without(boxes, kept, self._count, size=self._size, fade_frames=0)
+        boxes = without(boxes, kept, self._count, size=self._size, fade_frames=self._fade)
         joined = Findings(
             kept,
             "" if kept or boxes else "; ".join(each.reason for each in found),

@@ -17,7 +17,7 @@ from waterz_spool.config import DetectConfig
 from waterz_spool.detect.base import Detection, Detector, Findings, Luma, Reread, Setting
 from waterz_spool.detect.model.looking import Looker, Seen
 from waterz_spool.detect.model.offline import device_of, ultralytics
-from waterz_spool.detect.model.separate import patches_of
+from waterz_spool.detect.model.separate import moving, standing
 from waterz_spool.detect.model.tracks import LinkRules, link, same_places
 from waterz_spool.detect.model.weights import private_copy
 from waterz_spool.errors import SetupError
@@ -199,16 +199,18 @@ class YoloDetector(Detector):
         self._looker.add(self._geometry.small(picture, 1 / self._scale))
 
     def finish(self, reread: Reread) -> Findings:
-        """Tracks of everything seen, each with its own mask."""
+        """Tracks of everything seen: boxes where they stand, masks of whole boxes where they move."""
         frames = [tuple(self._coded(one) for one in seen) for seen in self._looker.finish()]
         log.info("looked at %d of %d frames", self._looker.looks, len(frames))
         linked = link(frames, size=(self._info.width, self._info.height), rules=self._rules)
         if not linked.tracks:
             reason = "; ".join(sorted({item.reason for item in linked.rejected})) or "the weights see no overlay"
             return Findings((), reason, linked.rejected)
-        patches = patches_of(linked.tracks, self._info, reread, least_pad_px=round(2 * self._scale))
+        off_px = round(2 * self._scale)
+        follow = moving(linked.tracks, self._info, least_pad_px=off_px)
+        boxes = standing(linked.tracks, self._info, least_pad_px=off_px)
         scores = tuple((index, one) for index, seen in enumerate(frames) for one in seen)
-        return Findings(patches, "", linked.rejected, scores)
+        return Findings(follow, "", linked.rejected, scores, boxes)
 
     def _same(self, a: Seen, b: Seen) -> bool:
         return same_places(a, b, replace(self._rules, position_px=self._rules.position_px / self._scale))

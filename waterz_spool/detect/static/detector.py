@@ -23,16 +23,15 @@ from waterz_spool.detect.base import Detector, Findings, Found, Luma, Rejected, 
 from waterz_spool.detect.entire import entire
 from waterz_spool.detect.static import bars
 from waterz_spool.detect.static.evidence import Evidence, gather, telling
-from waterz_spool.detect.static.judging import MIN_ACTIVITY, MIN_SPAN_SHARE, STATIC, boxes_of, judged, scene_is_static
+from waterz_spool.detect.static.judging import STATIC, boxes_of, judged, scene_is_static
 from waterz_spool.detect.static.jumping import jumping
 from waterz_spool.detect.static.jumps import BLOCKS, JumpWatch
-from waterz_spool.detect.static.shapes import Image, Mask, disc, filled
+from waterz_spool.detect.static.shapes import Image, Mask
 from waterz_spool.detect.static.windows import BLOCK, Shares, Windows, eight_bits, small
 from waterz_spool.records import Box
 
 FRAMES = 32
 LOOK_RATE = 25.0  # frames per second from which on what moves is told from what stays
-MIN_FILL = 0.25  # of a known box: rows times columns that hold something of the overlay
 
 
 class Sampler:
@@ -153,37 +152,6 @@ def detect(frames: Sequence[NDArray[Any]], *, share: Image, bits: int, size: tup
     mask = cv2.resize(taken * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR)
     mask = np.where(mask > 64, np.uint8(255), np.uint8(0))  # what is left out of a px of the small picture is less
     return Found(mask, tuple(boxes_of(mask)), "", boxes)
-
-
-def inside(frames: Sequence[NDArray[Any]], *, bits: int, box: Box) -> Mask | None:
-    """The pixels of an overlay that is known to lie in a box.
-
-    Args:
-        frames: Luma [H, W] around the box, scaled down, in order of time.
-        bits: Bits per sample.
-        box: Where the overlay lies in them.
-
-    Returns:
-        uint8 [H, W] of 0 and 1 within the box; None where the background stands still or nothing fills the box.
-    """
-    if len(frames) < 8:
-        return None
-    evidence = gather([frame.astype(np.float32) / np.float32(1 << (bits - 8)) for frame in frames])
-    x0, y0, x1, y1 = box
-    within = np.zeros(frames[0].shape, np.uint8)
-    within[y0:y1, x0:x1] = 1
-    around = float(np.median(evidence.activity[within == 0])) if (within == 0).any() else 0.0
-    if around < MIN_ACTIVITY:
-        return None
-    edges = evidence.persistent.astype(np.uint8) & within
-    steady = (evidence.activity < 0.3 * around).astype(np.uint8) & within
-    joined = cv2.morphologyEx(edges | cv2.morphologyEx(steady, cv2.MORPH_OPEN, disc(1)), cv2.MORPH_CLOSE, disc(5))
-    own = cv2.dilate(filled(joined), disc(2)) & within
-    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-    if not len(rows) or len(rows) * len(columns) < MIN_FILL * (x1 - x0) * (y1 - y0):
-        return None
-    spans = (rows[-1] + 1 - rows[0]) * (columns[-1] + 1 - columns[0])
-    return own if spans >= MIN_SPAN_SHARE * (x1 - x0) * (y1 - y0) else None
 
 
 def _why_nothing(evidence: Evidence, rejected: list[Rejected]) -> str:

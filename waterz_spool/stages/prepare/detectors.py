@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PAUSE = 5  # frames that a detector's box may have in which nothing of the overlay shows: fades, a short pause
 MAX_SHARE = 0.25  # of the picture; an overlay that hides more of it is rarer than a mistake
 
 
@@ -64,10 +65,15 @@ def findings_of(
 
 
 def _letters(
-    boxes: Sequence[MaskPatch], source: Path, info: VideoInfo, pts: Sequence[int], *, check: Callable[[], None]
+    boxes: Sequence[MaskPatch],
+    source: Path,
+    info: VideoInfo,
+    pts: Sequence[int],
+    *,
+    check: Callable[[], None],
 ) -> tuple[MaskPatch, ...]:
-    """The own pixels of what stands in some boxes."""
-    from waterz_spool.detect.patches import box_of, decoded
+    """The own pixels of what stands in some boxes; the boxes themselves in frames in which these do not show."""
+    from waterz_spool.detect.patches import box_of, cut, decoded
     from waterz_spool.detect.refine import VideoCrops, refine
 
     crops, size = VideoCrops(source, info, pts, check=check), (info.width, info.height)
@@ -75,9 +81,21 @@ def _letters(
     for one in boxes:
         refined = refine(crops, box_of(one), (one.start, one.stop), size=size, rotation=info.rotation)
         known = not decoded(one).all()
-        found += refined.patches if refined.certain or not known else ()
-        found += [one] if known else []
+        own = refined.patches if refined.certain or not known else ()
+        found += own
+        found += [one] if known else [cut(one, a, b) for a, b in _empty(own, one) if b - a > PAUSE]
     return tuple(found)
+
+
+def _empty(own: Sequence[MaskPatch], whole: MaskPatch) -> list[tuple[int, int]]:
+    """The ranges of a patch's frames in which others mask nothing."""
+    edges = sorted((each.start, each.stop) for each in own)
+    done, at = [], whole.start
+    for start, stop in [*edges, (whole.stop, whole.stop)]:
+        if start > at:
+            done.append((at, start))
+        at = max(at, stop)
+    return done
 
 
 def find(
