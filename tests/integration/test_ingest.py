@@ -312,7 +312,7 @@ def test_nothing_that_works_on_jobs_can_fetch():
             names = [module, *(alias.name for alias in getattr(node, "names", []) if hasattr(alias, "name"))]
             if any(re.search(r"urllib\.request|http\.client|intake\.(web|url)", name) for name in names):
                 users.add(str(path.relative_to(ROOT / "waterz_spool")))
-    commands = {"api.py", "cli/start.py", "cli/models.py", "launch/here.py", "tools/weights.py"}
+    commands = {"api/spool.py", "cli/start.py", "cli/models.py", "launch/here.py", "tools/weights.py"}
     assert users == {*commands, "intake/url.py", "intake/web.py"}
 
 

@@ -11,7 +11,7 @@ from waterz_spool.report.living import Alive, Living, standing
 from waterz_spool.report.pace import segment_result
 from waterz_spool.report.result import data_of, result_of
 from waterz_spool.report.status import notes_of, review_page, speed
-from waterz_spool.spool import Job, JobState, TaskState
+from waterz_spool.spool import Job, JobState, Task, TaskState
 
 _KINDS = ("waiting", "ready", "running", "done", "dead")
 
@@ -59,7 +59,7 @@ def job_data(job: Job, living: Living, state: JobState | None = None, *, tasks: 
         "passed": list(state.passed),
         "notes": list(notes_of(job, state)),
     }
-    return {**data, "tasks": [task_data(job, state, task) for task in state.tasks]} if tasks else data
+    return {**data, "tasks": msgspec.to_builtins(tasks_of(job, state))} if tasks else data
 
 
 def fraction(job: Job, state: JobState, living: Living) -> float:
@@ -86,23 +86,45 @@ def _result_of_task(job: Job, task: TaskState) -> SegmentResult | None:
     return segment_result(job.log.end(task.task, task.attempt))
 
 
-def task_data(job: Job, state: JobState, task: TaskState) -> dict[str, Any]:
-    """One task; numbers are None where nothing was measured."""
+class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One task of a job: a segment's number, ``prep`` or ``final``.
+
+    ``attempt`` is the last one; ``failed``, ``lost`` and ``released`` count those that ended so. ``frames``,
+    ``seconds``, ``seen`` and ``weight`` are those of a segment that is done; None where nothing was measured.
+    """
+
+    task: Task
+    state: str
+    attempt: int
+    failed: int
+    lost: int
+    released: int
+    frames: int | None
+    seconds: float | None
+    seen: float | None
+    weight: float | None
+
+
+def tasks_of(job: Job, state: JobState) -> list[TaskInfo]:
+    """All tasks of a job; reads every outcome."""
+    return [_task(job, state, task) for task in state.tasks]
+
+
+def _task(job: Job, state: JobState, task: TaskState) -> TaskInfo:
     result = _result_of_task(job, task)
     trust = result.confidence if result else None
-    return {
-        "task": task.task,
-        "state": "passed" if task.task in state.passed else task.kind,
-        "attempt": task.attempt,
-        "failed": task.failed,
-        "lost": task.lost,
-        "released": task.released,
-        "frames": result.frames if result else None,
-        "seconds": round(result.seconds, 2) if result else None,
-        "seen": round(trust.seen, 4) if trust else None,
-        "weight": round(trust.weight, 4) if trust else None,
-        "residue": (result.residue or None) if result else None,
-    }
+    return TaskInfo(
+        task=task.task,
+        state="passed" if task.task in state.passed else task.kind,
+        attempt=task.attempt,
+        failed=task.failed,
+        lost=task.lost,
+        released=task.released,
+        frames=result.frames if result else None,
+        seconds=round(result.seconds, 2) if result else None,
+        seen=round(trust.seen, 4) if trust else None,
+        weight=round(trust.weight, 4) if trust else None,
+    )
 
 
 def worker_data(alive: Alive) -> dict[str, Any]:

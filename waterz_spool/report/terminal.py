@@ -33,13 +33,22 @@ class Progress:
         terminal: Whether a line may be redrawn.
         as_json: One JSON object a line instead.
         silent: Nothing at all.
+        call: Given each moment instead, about once a second.
     """
 
-    def __init__(self, *, terminal: bool, as_json: bool = False, silent: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        terminal: bool = False,
+        as_json: bool = False,
+        silent: bool = False,
+        call: Callable[[Moment], None] | None = None,
+    ) -> None:
         self.as_json = as_json
         self._silent = silent
+        self._call = call
         self._terminal = terminal and not as_json
-        self._every_s = JSON_LINE_S if as_json else POLL_S if terminal else PLAIN_LINE_S
+        self._every_s = JSON_LINE_S if as_json or call else POLL_S if terminal else PLAIN_LINE_S
         self._begun = self._due = time.monotonic()
         self._bar: _Bar | None = None
 
@@ -50,7 +59,9 @@ class Progress:
             return
         self._due = now + self._every_s
         moment = look(now - self._begun)
-        if self.as_json:
+        if self._call:
+            self._call(moment)
+        elif self.as_json:
             self._write(msgspec.json.encode(moment).decode())
         elif self._terminal:
             self._bar = self._bar or _Bar()
@@ -86,7 +97,7 @@ class Progress:
             self._bar = None
 
     def _write(self, line: str) -> None:
-        if self._silent:
+        if self._silent or self._call:
             return
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
