@@ -11,9 +11,9 @@ from unittest import mock
 import av
 import pytest
 
-from tests.integration.conftest import as_json
 from tests.media import make
 from waterz_spool.media import splicing
+from waterz_spool.report.result import result_of
 from waterz_spool.spool import Session, Spool
 from waterz_spool.stages.loop.worker import Limits, StopFlag, Worker
 
@@ -64,7 +64,7 @@ def test_whatever_is_wrong_with_a_copy_the_result_is_right_and_says_so(captioned
         Worker(session, StopFlag(), Limits()).work_off()
     (job,) = spool.jobs()
     assert job.state().published
-    (result,) = as_json(cli("--spool", "spool", "--json", "status"))
-    assert result["copied"] == 0
-    assert any(check.startswith("every frame is encoded again: ") for check in result["checks"])
+    result = result_of(job)
+    assert result is not None and result.copied == 0
+    assert any(check.startswith("every frame is encoded again: ") for check in result.checks)
     assert not set(packets_of(tmp_path / "clean.mp4")) & set(packets_of(captioned))

@@ -41,8 +41,7 @@ class Spliced:
         media.check_kind(self.info, settings)
         found = media.read_groups(source, self.info, self.pts)
         tracks = [OverlayTrack(start=start, stop=stop, box=BOX)]
-        entries = [(entry.frame, entry.lead) for entry in found.entries]
-        self.copies = plan_copies(entries, tracks, (), least=2)
+        self.copies = plan_copies(found.starts, found.ends, tracks, (), least=2)
         if not self.copies:
             raise media.NoCopyError("none")
         self.settings = media.fit(source, self.info, settings, found.delay)
@@ -154,15 +153,30 @@ def test_odd_sources_are_copied_exactly(name: str, tmp_path: Path) -> None:
     made.verify()
 
 
-NOT_COPIED = {
+ONE_ENTRY = {
     "open groups, one IDR": ({"options": {"x264-params": f"{GOP}:open-gop=1"}}, "mp4"),
     "one IDR": ({"options": {"x264-params": "keyint=infinite:scenecut=0"}}, "mp4"),
     "refreshed bit by bit": ({"options": {"x264-params": f"{GOP}:intra-refresh=1:bframes=0"}}, "mp4"),
+    "HEVC, one entry": ({"codec": "libx265", "options": {"x265-params": "keyint=-1:log-level=none"}}, "mp4"),
+}
+
+
+@pytest.mark.parametrize("name", ONE_ENTRY)
+def test_of_a_single_group_only_what_lies_before_the_overlay_is_copied(name: str, tmp_path: Path) -> None:
+    spec, container = ONE_ENTRY[name]
+    source = make.video(tmp_path / f"a.{container}", **{"frames": 100, **spec})
+    made = Spliced(source, tmp_path / "work", 41, 52)
+    assert [start for start, _ in made.copies] == [0] and 32 <= made.copied <= 41
+    made.verify()
+    with pytest.raises(media.NoCopyError):
+        Spliced(source, tmp_path / "none", 0, 52)
+
+
+NOT_COPIED = {
     "fields": ({"options": {"x264-params": f"{GOP}:fake-interlaced=1"}}, "mp4"),
     "lossless": ({"options": {"qp": "0", "x264-params": GOP}}, "mp4"),
     "a transport stream": ({"options": {"x264-params": GOP}}, "ts"),
     "AVI": ({"options": {"x264-params": f"{GOP}:bframes=0"}}, "avi"),
-    "HEVC, one entry": ({"codec": "libx265", "options": {"x265-params": "keyint=-1:log-level=none"}}, "mp4"),
     "FFV1 with long groups": ({"codec": "ffv1", "options": {**FFV1, "g": "20"}}, "mkv"),
     "FFV1 of another kind": ({"codec": "ffv1", "options": {**FFV1, "slices": "12"}}, "mkv"),
     "VP9": ({"codec": "libvpx-vp9", "options": {"g": "20"}}, "mkv"),

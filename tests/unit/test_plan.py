@@ -146,14 +146,13 @@ def test_propainter_sees_more_around_an_overlay_than_the_others():
         assert (kind.margin_px, kind.size_px, kind.context_frames) == (0, (0, 0), 0)
 
 
-@given(videos(), st.sets(st.integers(0, 599)), st.integers(1, 40))
-def test_copies_lie_between_entries_and_hold_no_overlay(video, frames, least):
+@given(videos(), st.sets(st.integers(0, 599)), st.sets(st.integers(0, 599)), st.integers(1, 40))
+def test_copies_lie_between_entries_and_hold_no_overlay(video, begins, stops, least):
     count, cuts, tracks = video
-    entries = [(frame, max(0, frame - 2)) for frame in sorted(frames) if frame < count] + [(count, count)]
-    copies = plan_copies(entries, tracks, cuts, least=least)
+    starts, ends = (sorted(frame for frame in frames if frame < count) for frames in (begins, stops))
+    copies = plan_copies(starts, [*ends, count], tracks, cuts, least=least)
     assert all(b - a >= least for a, b in copies)
-    assert {a for a, _ in copies} <= {frame for frame, _ in entries}
-    assert {b for _, b in copies} <= {lead for _, lead in entries}
+    assert {a for a, _ in copies} <= {*starts} and {b for _, b in copies} <= {*ends, count}
     assert all(a[1] <= b[0] for a, b in pairwise(copies))
     assert not any(a < cut < b for a, b in copies for cut in cuts)
     assert not any(t.start < b and a < t.stop for a, b in copies for t in tracks)
@@ -166,11 +165,11 @@ def test_copies_lie_between_entries_and_hold_no_overlay(video, frames, least):
 
 def test_a_caption_leaves_the_groups_before_and_after_it():
     tracks = [OverlayTrack(start=100, stop=150, box=(0, 0, 9, 9))]
-    entries = [(frame, frame) for frame in (0, 40, 90, 160, 220, 300)]
-    copies = plan_copies(entries, tracks, (), least=30)
-    assert copies == ((0, 90), (160, 300))
+    entries = (0, 40, 90, 160, 220, 300)
+    copies = plan_copies(entries, (*entries[:3], 97, *entries[3:]), tracks, (), least=30)
+    assert copies == ((0, 97), (160, 300))
     segments = plan_segments(300, tracks, [120], size=SIZE, rules=rules(), copies=copies)
     assert [(s.start, s.stop, kind_of(s)) for s in segments] == [
-        (0, 90, "copied"), (90, 100, "encoded"), (100, 120, "restored"), (120, 150, "restored"), (150, 160, "encoded"),
+        (0, 97, "copied"), (97, 120, "restored"), (120, 150, "restored"), (150, 160, "encoded"),
         (160, 300, "copied"),
     ]  # fmt: skip

@@ -1,13 +1,13 @@
 """Groups of pictures whose packets a result can take as they are, and where such a copy may begin and end.
 
 A copy begins at an entry, at which a decoder can start and nothing later in the file is shown before it but its own
-leading pictures, which are left out; it ends before the first leading picture of another entry. Whatever cannot be
-proven from the packets alone is not copied.
+leading pictures, which are left out. It ends behind any packet with which all frames up to some time are there: nothing
+before that packet needs what follows it. Whatever cannot be proven from the packets alone is not copied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,28 +32,17 @@ class NoCopyError(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A place at which copying may begin or end.
-
-    Attributes:
-        frame: The frame that can be decoded first.
-        lead: First frame that is shown before it and needs it; ``frame`` when there is none.
-    """
-
-    frame: int
-    lead: int
-
-
-@dataclass(frozen=True)
 class Groups:
     """What the packets of a source say.
 
     Attributes:
-        entries: In order; the last one is the end of the video.
+        starts: Frames at which a copy can begin, in order.
+        ends: Frames before which one can end, in order; the last is the number of all frames.
         delay: Frames by which decoding runs ahead of showing.
     """
 
-    entries: tuple[Entry, ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
     delay: int
 
 
@@ -85,7 +74,12 @@ def read_groups(source: Path, info: VideoInfo, pts: Sequence[int]) -> Groups:
             raise NoCopyError(str(error)) from error
     if sorted(order) != list(range(len(pts))):
         raise NoCopyError("its packets are not its frames")
-    return Groups(tuple(_entries(order, starts)), max(packet - frame for packet, frame in enumerate(order)))
+    ends = _ends(order)
+    return Groups(
+        starts=tuple(order[packet] for packet in starts if packet in ends),
+        ends=tuple(sorted(ends)),
+        delay=max(packet - frame for packet, frame in enumerate(order)),
+    )
 
 
 def _frame(packet: Packet[Any], place: dict[int, int]) -> int:
@@ -98,25 +92,17 @@ def _frame(packet: Packet[Any], place: dict[int, int]) -> int:
     return place[packet.pts]
 
 
-def _entries(order: Sequence[int], starts: Sequence[int]) -> Iterator[Entry]:
-    """Those starts behind which nothing is shown early but leading pictures; then the end.
+def _ends(order: Sequence[int]) -> set[int]:
+    """Packets before which all frames of one time are there and none of later: as many as the frames before.
 
-    Args:
-        order: The frame of each packet.
-        starts: Packets at which a decoder can start.
+    A start there is an entry: what lies before it is shown before it, too.
     """
-    behind = [len(order)] * (len(order) + 1)  # the earliest frame among the packets from each place on
-    for packet in range(len(order) - 1, -1, -1):
-        behind[packet] = min(order[packet], behind[packet + 1])
-    before = -1  # the latest frame among the packets before
-    at = 0
-    for packet in starts:
-        while at < packet:
-            before, at = max(before, order[at]), at + 1
-        lead = behind[packet]
-        if lead == before + 1 == packet:  # what comes before is all there and all shown before
-            yield Entry(order[packet], lead)
-    yield Entry(len(order), len(order))
+    found, last = set(), -1
+    for packet, frame in enumerate(order):
+        if last == packet - 1:
+            found.add(packet)
+        last = max(last, frame)
+    return {*found, len(order)}
 
 
 class _Intra:

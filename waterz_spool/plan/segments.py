@@ -12,7 +12,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import itemgetter
 
 from msgspec.structs import replace
 
@@ -85,13 +84,13 @@ def plan_segments(
 
 
 def plan_copies(
-    entries: Sequence[tuple[int, int]], tracks: Sequence[OverlayTrack], gaps: Sequence[int], *, least: int
+    starts: Sequence[int], ends: Sequence[int], tracks: Sequence[OverlayTrack], gaps: Sequence[int], *, least: int
 ) -> tuple[Range, ...]:
-    """The longest ranges without overlay that begin and end at entries.
+    """The longest ranges without overlay that begin and end where copies can.
 
     Args:
-        entries: (frame at which a copy can begin, frame at which one before it can end), in order; the last one is
-            the end of the video.
+        starts: Frames at which a copy can begin, in order.
+        ends: Frames before which one can end, in order; the last one is the number of all frames.
         tracks: Overlays.
         gaps: Frames at which a segment must begin.
         least: Frames of the shortest copy.
@@ -100,11 +99,10 @@ def plan_copies(
         Ranges in order.
     """
     copies = []
-    for start, stop in _free(entries[-1][0], tracks, gaps):
-        begin = bisect_left(entries, start, key=itemgetter(0))
-        end = bisect_right(entries, stop, key=itemgetter(1)) - 1
-        if begin < end and entries[end][1] - entries[begin][0] >= least:
-            copies.append((entries[begin][0], entries[end][1]))
+    for start, stop in _free(ends[-1], tracks, gaps):
+        begin, end = bisect_left(starts, start), bisect_right(ends, stop) - 1
+        if begin < len(starts) and end >= 0 and ends[end] - starts[begin] >= least:
+            copies.append((starts[begin], ends[end]))
     return tuple(copies)
 
 

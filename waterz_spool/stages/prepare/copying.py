@@ -53,16 +53,15 @@ def plan_copying(
     """
     plain = Copying(encode)
     gaps = media.long_gaps(pts, info, encode)
-    everywhere = [(frame, frame) for frame in range(len(pts) + 1)]
-    if _asks_for_all(options) or not plan_copies(everywhere, tracks, gaps, least=least):
+    everywhere = range(len(pts) + 1)
+    if _asks_for_all(options) or not plan_copies(everywhere, everywhere, tracks, gaps, least=least):
         return plain
     try:
         media.check_kind(info, encode)
         found = media.read_groups(source, info, pts)
-        entries = [(entry.frame, entry.lead) for entry in found.entries]
-        copies = plan_copies(entries, tracks, gaps, least=least)
+        copies = plan_copies(found.starts, found.ends, tracks, gaps, least=least)
         if not copies:
-            raise media.NoCopyError("no group of pictures without overlay begins and ends where a decoder can start")
+            raise media.NoCopyError("in no place without overlay can a decoder start")
         return Copying(media.fit(source, info, encode, found.delay), copies)
     except media.NoCopyError as error:
         log.info("nothing is copied: %s", error)
