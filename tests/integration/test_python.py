@@ -22,13 +22,13 @@ from waterz_spool import (
     Job,
     JobFailedError,
     Moment,
-    NoOverlayError,
     Result,
     SetupError,
     Spool,
     UsageError,
     WaterzError,
     as_completed,
+    errors,
     run,
 )
 from waterz_spool.launch import notices
@@ -52,7 +52,8 @@ def spool(desk):
 def test_the_door_shows_what_there_is():
     assert set(waterz_spool.__all__) <= set(dir(waterz_spool))
     assert all(getattr(waterz_spool, name) is not None for name in waterz_spool.__all__)
-    assert issubclass(UsageError, WaterzError) and issubclass(NoOverlayError, WaterzError)
+    tree = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, WaterzError)}
+    assert {name for name in waterz_spool.__all__ if name.endswith("Error")} == tree and "NoOverlayError" in tree
     with pytest.raises(AttributeError):
         waterz_spool.nonsense  # noqa: B018
 

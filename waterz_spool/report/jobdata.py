@@ -90,7 +90,8 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One task of a job: a segment's number, ``prep`` or ``final``.
 
     ``attempt`` is the last one; ``failed``, ``lost`` and ``released`` count those that ended so. ``frames``,
-    ``seconds``, ``seen`` and ``weight`` are those of a segment that is done; None where nothing was measured.
+    ``seconds``, ``seen``, ``weight`` and ``residue`` (clean, suspect or left: what a second look says of the overlay)
+    are those of a segment that is done; None where nothing was measured.
     """
 
     task: Task
@@ -103,6 +104,7 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     seen: float | None
     weight: float | None
+    residue: str | None
 
 
 def tasks_of(job: Job, state: JobState) -> list[TaskInfo]:
@@ -124,6 +126,7 @@ def _task(job: Job, state: JobState, task: TaskState) -> TaskInfo:
         seconds=round(result.seconds, 2) if result else None,
         seen=round(trust.seen, 4) if trust else None,
         weight=round(trust.weight, 4) if trust else None,
+        residue=result.residue or None if result else None,
     )
 
 
