@@ -38,12 +38,14 @@ def sha256(path: Path) -> str:
 
 def test_the_result_holds_the_sources_packets_and_the_same_bytes_by_any_number_of_workers(captioned, cli, tmp_path):
     done = cli("run", captioned, *CAPTION, "--workers", "1", "-o", "one.mp4", "--report")
-    assert "100 of 150 frames are the source's own, without loss" in done.stderr
     summary = json.loads((tmp_path / "one.json").read_text())
-    assert summary["copied"] == 100 and any("100 frames are copies" in check for check in summary["checks"])
+    copied = summary["copied"]
+    assert 100 <= copied <= 103  # two groups before it and two behind, and a few frames until it appears
+    assert f"{copied} of 150 frames are the source's own, without loss" in done.stderr
+    assert any(f"{copied} frames are copies" in check for check in summary["checks"])
     source, result = packets_of(captioned), packets_of(tmp_path / "one.mp4")
     assert len(result) == 150 and result[:50] == source[:50] and result[100:] == source[100:]
-    assert not set(result[50:100]) & set(source)
+    assert sum(a == b for a, b in zip(source, result, strict=True)) == copied
     cli("--spool", "other", "run", captioned, *CAPTION, "--workers", "3", "-o", "three.mp4")
     assert sha256(tmp_path / "one.mp4") == sha256(tmp_path / "three.mp4")
 
