@@ -7,9 +7,9 @@ import pytest
 
 from waterz_spool.config import SlurmConfig
 from waterz_spool.errors import JobFailedError, UsageError
+from waterz_spool.launch import launcher
 from waterz_spool.launch.scale import Backlog, ScaleLimits, limits_of, wanted
 from waterz_spool.launch.slurm import allocation as place
-from waterz_spool.launch.slurm import left as presence
 from waterz_spool.launch.slurm.allocation import Allocation, parse_time_s
 from waterz_spool.launch.slurm.arrays import Array, Order, split, time_limit_s
 from waterz_spool.launch.slurm.batch import script
@@ -96,18 +96,20 @@ def test_a_restarted_worker_frees_what_its_predecessor_held_at_once(tmp_path, su
 
 @pytest.mark.parametrize(("queue", "raises"), [([], True), (["7_1"], False), (SlurmError("down"), False)])
 def test_waiting_ends_when_the_last_worker_has_gone(tmp_path, monkeypatch, queue, raises):
-    def queued(spool, slurm):
-        if isinstance(queue, SlurmError):
-            raise queue
-        return queue
+    class Workers:
+        what, again = "Slurm workers", "waterz-spool slurm up N"
+
+        def present(self):
+            if isinstance(queue, SlurmError):
+                raise queue
+            return queue
 
     video = tmp_path / "v.mp4"
     video.write_bytes(b"video")
     spool = Spool.create(tmp_path / "spool")
     job = spool.submit(b"{}", source=video, job_id="job")
-    monkeypatch.setattr(presence, "queued", queued)
-    monkeypatch.setattr(presence, "EVERY_S", 0.0)
-    left = presence.WorkersLeft(spool, SlurmConfig())
+    monkeypatch.setattr(launcher, "EVERY_S", 0.0)
+    left = launcher.WorkersLeft(Workers())
     left.check(job)
     with pytest.raises(JobFailedError, match="all Slurm workers") if raises else contextlib.nullcontext():
         left.check(job)

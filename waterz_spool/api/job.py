@@ -14,7 +14,7 @@ from waterz_spool.errors import TryAgainError, UsageError, WaterzError
 from waterz_spool.intake.spools import private_spool
 from waterz_spool.launch.follow import Following, follow_all
 from waterz_spool.launch.notices import Alone
-from waterz_spool.launch.slurm.left import workers_coming
+from waterz_spool.launch.slurm.workers import workers_coming
 from waterz_spool.report.ending import raise_if_failed, result_path
 from waterz_spool.report.explain import Around, explain_job, explain_task
 from waterz_spool.report.jobdata import TaskInfo, tasks_of

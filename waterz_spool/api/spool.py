@@ -144,8 +144,8 @@ class Spool:
             SetupError: There is no spool.
         """
         count = workers or default_workers()
-        local = LocalWorkers(self._spool.root, [], count=count, threads=default_threads(count))
-        local.start()
+        local = LocalWorkers(self._spool.root, [], threads=default_threads(count))
+        local.start(count)
         try:
             while local.tend():
                 time.sleep(POLL_S)

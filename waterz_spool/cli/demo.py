@@ -35,7 +35,7 @@ def demo_command(settings: Settings, folder: Path) -> None:
     config = settings.config({"plan": {"segment_s": 2.0}, "output": {"overwrite": True}})
     spool = open_or_create(folder / "spool", config)
     job = submit(spool, clip.video, Order(), config)
-    run_local(job, LocalWorkers(spool.root, [job.id], count=2, threads=1), settings.progress())
+    run_local(job, LocalWorkers(spool.root, [job.id], threads=1), 2, settings.progress())
     result = result_path(job)
     assert result is not None
     before, after = demo.read_frames(clip.video), demo.read_frames(result)

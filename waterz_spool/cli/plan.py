@@ -14,7 +14,7 @@ from waterz_spool.cli.context import Settings, shared_options
 from waterz_spool.cli.options import Command, option
 
 if TYPE_CHECKING:
-    from waterz_spool.config import Config
+    pass
 
 
 _EXAMPLES = """
@@ -42,13 +42,14 @@ def plan_command(settings: Settings, video: Path, **given: Any) -> None:
     """
     from waterz_spool import restore
     from waterz_spool.intake.spools import private_spool
+    from waterz_spool.launch.here import local_share
     from waterz_spool.report.planned import lines_of
     from waterz_spool.tools.planning import forecast, planned
     from waterz_spool.tools.trial import trial
 
     config, order = config_of(settings, given), order_of(given)
     restore.chosen(config.restore).require()
-    workers, threads = local_share(config)
+    _, workers, threads = local_share(config)
     progress = settings.progress(as_json=given["as_lines"])
     begun = time.monotonic()
     try:
@@ -59,13 +60,3 @@ def plan_command(settings: Settings, video: Path, **given: Any) -> None:
     finally:
         progress.end()
     settings.emit(msgspec.to_builtins(made), "\n".join(lines_of(made)))
-
-
-def local_share(config: Config) -> tuple[int, int]:
-    """How many workers `run` starts here, and how many threads the restorer of each has."""
-    from waterz_spool import restore
-    from waterz_spool.launch.local import default_threads, default_workers, visible_gpus
-
-    gpus = visible_gpus() if restore.may_use_gpu(config.restore) else ()
-    count = config.worker.workers or len(gpus) or default_workers()
-    return count, config.worker.restore_threads or default_threads(count)

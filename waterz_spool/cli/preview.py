@@ -12,7 +12,6 @@ import msgspec
 from waterz_spool.cli.asking import config_of, order_of, order_options, worker_count
 from waterz_spool.cli.context import Settings, shared_options
 from waterz_spool.cli.options import DURATION, Command, option
-from waterz_spool.cli.plan import local_share
 
 _KEY = "waterz_spool.preview"
 _OWN = ("--at", "--seconds", "--page")
@@ -56,13 +55,14 @@ def preview_command(
     """
     from waterz_spool import restore
     from waterz_spool.intake.spools import private_spool
+    from waterz_spool.launch.here import local_share
     from waterz_spool.tools.planning import forecast, planned
     from waterz_spool.tools.previewing import preview, stretch, whole_text, write_preview
     from waterz_spool.tools.trial import trial
 
     config, order = config_of(settings, given), order_of(given)
     restore.chosen(config.restore).require()
-    workers, threads = local_share(config)
+    _, workers, threads = local_share(config)
     page = page or Path(f"{video.stem}.preview.html")
     progress = settings.progress(as_json=given["as_lines"])
     begun = time.monotonic()

@@ -51,7 +51,7 @@ def explain_command(settings: Settings, name: str) -> None:
 
 def _around(settings: Settings, spool: Spool) -> Around:
     from waterz_spool.intake.spools import private_spool
-    from waterz_spool.launch.slurm.left import workers_coming
+    from waterz_spool.launch.slurm.workers import workers_coming
     from waterz_spool.report.explain import Around
     from waterz_spool.report.living import Living
 

@@ -96,11 +96,11 @@ def down_command(settings: Settings) -> None:
 
     What they hold is handed back.
     """
-    from waterz_spool.launch.slurm import arrays
+    from waterz_spool.launch.slurm.workers import SlurmWorkers
 
-    order = _order(settings)
-    tasks = arrays.queued(order.spool, order.slurm)
-    arrays.cancel(tasks)
+    workers = SlurmWorkers(_order(settings))
+    tasks = workers.present()
+    workers.stop(tasks)
     settings.emit({"cancelled": [task.job for task in tasks]}, f"cancelled {count(len(tasks), 'worker')}")
 
 
@@ -177,10 +177,11 @@ def scale_command(settings: Settings, dry_run: bool, once: bool, **given: Any) -
     import time
 
     from waterz_spool.launch.scale import Scaler, limits_of
+    from waterz_spool.launch.slurm.workers import SlurmWorkers
 
     order = _order(settings)
     limits = limits_of(order.slurm, least=given["least"], most=given["most"], target_s=given["target"])
-    scaler = Scaler(order, limits)
+    scaler = Scaler(order.spool, SlurmWorkers(order), limits, poll_s=order.slurm.poll_s)
     while True:
         decision = scaler.look(dry_run=dry_run)
         settings.emit_line(msgspec.to_builtins(decision), str(decision))

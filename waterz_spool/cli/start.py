@@ -232,8 +232,9 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
 def _launch(settings: Settings, spool: Any, config: Config, workers: int, jobs: list[str]) -> Any:
     """Launch Slurm workers for these jobs; what watches that some are left."""
     from waterz_spool.cli.slurm import announce
+    from waterz_spool.launch.launcher import WorkersLeft
     from waterz_spool.launch.slurm import arrays
-    from waterz_spool.launch.slurm.left import WorkersLeft
+    from waterz_spool.launch.slurm.workers import SlurmWorkers
 
     order = arrays.Order(
         spool=spool,
@@ -249,7 +250,7 @@ def _launch(settings: Settings, spool: Any, config: Config, workers: int, jobs: 
         error.todo = "; ".join([*([error.todo] if error.todo else []), _WRITTEN])
         raise
     announce(settings, order, launched, workers)
-    return WorkersLeft(spool, config.slurm)
+    return WorkersLeft(SlurmWorkers(order))
 
 
 _WRITTEN = "the jobs are written and wait for workers: waterz-spool slurm up N -- OPTIONS"

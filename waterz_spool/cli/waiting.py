@@ -79,7 +79,7 @@ def _watched(
     settings: Settings, spool: Spool, job: Job, progress: Progress, tend: Callable[[Job], None] | None
 ) -> dict[str, Any]:
     from waterz_spool.launch.notices import Alone
-    from waterz_spool.launch.slurm.left import workers_coming
+    from waterz_spool.launch.slurm.workers import workers_coming
 
     if tend is not None:
         return {"tend": lambda: tend(job)}

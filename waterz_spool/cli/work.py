@@ -200,7 +200,9 @@ def watch_command(settings: Settings, once: bool, no_inbox: bool, scale: bool) -
 def _scaler(settings: Settings, spool: Spool) -> Callable[[], None]:
     from waterz_spool.launch.scale import Scaler, limits_of
     from waterz_spool.launch.slurm.arrays import Order
+    from waterz_spool.launch.slurm.workers import SlurmWorkers
 
     slurm = settings.config().slurm
     order = Order(spool=spool, slurm=slurm, config_file=settings.config_file, sbatch=sbatch_arguments())
-    return Scaler(order, limits_of(slurm, least=None, most=None, target_s=None)).look_if_due
+    limits = limits_of(slurm, least=None, most=None, target_s=None)
+    return Scaler(spool, SlurmWorkers(order), limits, poll_s=slurm.poll_s).look_if_due

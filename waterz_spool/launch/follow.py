@@ -168,8 +168,8 @@ class _LastStep:
         return time.monotonic() - self.due_since >= PUBLISH_S
 
 
-def run_local(job: Job, workers: LocalWorkers, progress: Progress | None = None) -> JobState:
-    """Work on a job with local workers until it has ended; they are stopped whatever happens.
+def run_local(job: Job, workers: LocalWorkers, count: int, progress: Progress | None = None) -> JobState:
+    """Work on a job with so many local workers until it has ended; they are stopped whatever happens.
 
     Raises:
         WaterzError: The job failed, or all workers ended before it did.
@@ -183,7 +183,7 @@ def run_local(job: Job, workers: LocalWorkers, progress: Progress | None = None)
 
     try:
         if not job.state().terminal:
-            workers.start()
+            workers.start(count)
         return follow(job, progress=progress, tend=tend)
     finally:
         workers.stop()

@@ -19,7 +19,6 @@ from waterz_spool.report.jobdata import job_data
 from waterz_spool.report.living import Living
 from waterz_spool.report.result import Result, result_of
 from waterz_spool.report.terminal import Progress
-from waterz_spool.spool import Job, Spool
 from waterz_spool.tools.reporting import write_beside
 from waterz_spool.tools.summary import check_summary
 
@@ -108,7 +107,10 @@ class Here:
         if self._spool.paused:
             raise UsageError("the whole spool is paused", where=str(self._spool.root), todo="waterz-spool resume")
         self._before = job_data(self.job, Living(self._spool))
-        self._workers = local_workers(self._spool, self.job, config, config_file)
+        gpus, self._count, threads = local_share(config)
+        self._workers = LocalWorkers(
+            self._spool.root, [self.job.id], threads=threads, gpus=gpus, config_file=config_file
+        )
 
     @property
     def done(self) -> int:
@@ -142,7 +144,7 @@ class Here:
     def _worked(self) -> Ran:
         if self.job.state().paused:
             self.job.resume()
-        state = run_local(self.job, self._workers, self._progress())
+        state = run_local(self.job, self._workers, self._count, self._progress())
         data = job_data(self.job, Living(self._spool), state)
         result = result_of(self.job, state)
         files = write_beside(self.job, result) if self._report and result else ()
@@ -154,9 +156,8 @@ class Here:
             error.where = self._video
 
 
-def local_workers(spool: Spool, job: Job, config: Config, config_file: Path | None) -> LocalWorkers:
-    """Workers of this machine for one job, not started yet."""
+def local_share(config: Config) -> tuple[tuple[str, ...], int, int]:
+    """What `run` uses of this machine: its GPUs, how many workers, and how many threads the restorer of each has."""
     gpus = visible_gpus() if restore.may_use_gpu(config.restore) else ()
     count = config.worker.workers or len(gpus) or default_workers()
-    threads = config.worker.restore_threads or default_threads(count)
-    return LocalWorkers(spool.root, [job.id], count=count, threads=threads, gpus=gpus, config_file=config_file)
+    return gpus, count, config.worker.restore_threads or default_threads(count)

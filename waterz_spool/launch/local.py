@@ -11,7 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 log = logging.getLogger(__name__)
 
@@ -38,25 +40,37 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(str(index) for index, _ in enumerate(folder.iterdir())) if folder.is_dir() else ()
 
 
+class LocalWorker(NamedTuple):
+    """A process of this machine."""
+
+    pid: int
+
+    @property
+    def begun(self) -> bool:
+        """A process runs as soon as it is there."""
+        return True
+
+
 class LocalWorkers:
-    """A handful of `waterz-spool worker` processes for some jobs of one spool.
+    """A handful of `waterz-spool worker` processes for some jobs of one spool: a launcher that supervises them.
 
     Args:
         root: The spool.
         jobs: Ids of the jobs they may work on.
-        count: How many run at a time.
         threads: Threads of each one's restorer.
         gpus: Names of the GPUs to share among them, each to as few workers as possible; none is no choice.
         config_file: Configuration file to hand on.
         restarts: How many workers that died are replaced in all.
     """
 
+    what = "local workers"
+    again = "waterz-spool worker --drain"
+
     def __init__(
         self,
         root: Path,
         jobs: list[str],
         *,
-        count: int,
         threads: int,
         gpus: tuple[str, ...] = (),
         config_file: Path | None = None,
@@ -71,13 +85,17 @@ class LocalWorkers:
         self._running: list[subprocess.Popen[bytes]] = []
         self._gpus = gpus
         self._on: dict[int, str] = {}  # GPU of each living worker
-        self._count = count
         self._restarts = restarts
 
-    def start(self) -> None:
-        """Start all workers."""
-        for _ in range(self._count):
+    def start(self, count: int) -> int:
+        """Start so many."""
+        for _ in range(count):
             self._running.append(self._spawn())
+        return count
+
+    def present(self) -> list[LocalWorker]:
+        """Those that run."""
+        return [LocalWorker(process.pid) for process in self._running if process.poll() is None]
 
     def tend(self) -> int:
         """Replace workers that were killed or crashed; returns how many run."""
@@ -91,17 +109,19 @@ class LocalWorkers:
                 self._running.append(self._spawn())
         return len(self._running)
 
-    def stop(self, *, grace_s: float = 20.0) -> None:
-        """Ask all workers to hand their claims back and end; kill what does not within ``grace_s``."""
-        for process in self._running:
+    def stop(self, workers: Sequence[LocalWorker] | None = None, *, grace_s: float = 20.0) -> None:
+        """Ask some workers, or all, to hand their claims back and end; kill what does not within ``grace_s``."""
+        pids = None if workers is None else {worker.pid for worker in workers}
+        asked = [process for process in self._running if pids is None or process.pid in pids]
+        for process in asked:
             process.send_signal(signal.SIGTERM)
-        for process in self._running:
+        for process in asked:
             try:
                 process.wait(timeout=grace_s)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._running = []
+        self._running = [process for process in self._running if process not in asked]
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         gpu = self._free_gpu()

@@ -1,4 +1,4 @@
-"""As many Slurm workers as the backlog asks for: wanted = backlog x seconds per segment / target time.
+"""As many workers as the backlog asks for: wanted = backlog x seconds per segment / target time.
 
 Guarantee: never more than the limit, counting what is queued already; when Slurm or the spool cannot be read, nothing
 is launched. Limit: two scalers of one spool may both launch in the same moment; run one.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from waterz_spool.config import SlurmConfig
 from waterz_spool.errors import UsageError, WaterzError
-from waterz_spool.launch.slurm import arrays
-from waterz_spool.launch.slurm.arrays import Order, Queued
+from waterz_spool.launch.launcher import Launched, Launcher, W
 from waterz_spool.report.pace import pace
 from waterz_spool.spool import JobState, Spool
 
@@ -113,13 +114,17 @@ class Scaler:
     """Looks, decides, launches and cancels.
 
     Args:
-        order: What to launch, for which spool.
+        spool: Whose backlog.
+        launcher: Launches its workers.
         limits: How many.
+        poll_s: Seconds between two looks.
     """
 
-    def __init__(self, order: Order, limits: ScaleLimits) -> None:
-        self._order = order
+    def __init__(self, spool: Spool, launcher: Launcher[W], limits: ScaleLimits, *, poll_s: float) -> None:
+        self._spool = spool
+        self._launcher: Launcher[Any] = launcher
         self._limits = limits
+        self._poll_s = poll_s
         self._due = float("-inf")
 
     def look_if_due(self) -> None:
@@ -127,17 +132,16 @@ class Scaler:
         now = time.monotonic()
         if now < self._due:
             return
-        self._due = now + self._order.slurm.poll_s
+        self._due = now + self._poll_s
         decision = self.look()
         if decision.launched or decision.cancelled or decision.note:
             log.info("%s", decision)
 
     def look(self, *, dry_run: bool = False) -> Decision:
         """One look: the decision, carried out unless it is a dry run."""
-        order = self._order
         try:
-            backlog = backlog_of(order.spool, self._limits.segment_s)
-            present = arrays.queued(order.spool, order.slurm)
+            backlog = backlog_of(self._spool, self._limits.segment_s)
+            present = self._launcher.present()
         except (WaterzError, OSError) as error:
             return Decision(segments=0, segment_s=0, wanted=0, queued=0, note=f"cannot tell: {error}")
         decision = Decision(
@@ -153,12 +157,12 @@ class Scaler:
             return msgspec.structs.replace(decision, note=note)
         return self._carry_out(decision, missing, surplus)
 
-    def _carry_out(self, decision: Decision, missing: int, surplus: list[Queued]) -> Decision:
-        arrays.cancel(surplus)
+    def _carry_out(self, decision: Decision, missing: int, surplus: Sequence[Launched]) -> Decision:
+        self._launcher.stop(surplus)
         launched, note = 0, ""
         if missing:
             try:
-                launched = sum(array.workers for array in arrays.launch(self._order, missing))
+                launched = self._launcher.start(missing)
             except WaterzError as error:
                 note = str(error)
         return msgspec.structs.replace(decision, launched=launched, cancelled=len(surplus), note=note)
@@ -183,12 +187,12 @@ def _singles(state: JobState) -> int:
     return int(state.state in ("preparing", "finalizing", "done") or state.tasks[0].kind in ("ready", "running"))
 
 
-def _surplus(present: list[Queued], wanted_: int, *, everything: bool) -> list[Queued]:
-    """Tasks to cancel: pending ones above the wanted number, all of them when there is nothing to do.
+def _surplus(present: Sequence[W], wanted_: int, *, everything: bool) -> Sequence[W]:
+    """Workers to stop: waiting ones above the wanted number, all of them when there is nothing to do.
 
     What runs is left alone otherwise: it has a segment in hand, and ends by its idle timeout.
     """
     if everything:
         return present
-    pending = [task for task in present if task.state == "PENDING" and task.reason != "BeginTime"]
-    return pending[: max(0, len(present) - wanted_)]
+    waiting = [worker for worker in present if not worker.begun]
+    return waiting[: max(0, len(present) - wanted_)]

@@ -14,7 +14,7 @@ import re
 import shlex
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,11 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     left_s: float | None
     reason: str
+
+    @property
+    def begun(self) -> bool:
+        """Whether it runs, or has run and waits until Slurm lets it begin again."""
+        return self.state != "PENDING" or self.reason == "BeginTime"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +176,7 @@ def queued(spool: Spool, slurm: SlurmConfig, *, timeout_s: float = 30.0) -> list
     ]
 
 
-def cancel(tasks: list[Queued]) -> None:
+def cancel(tasks: Sequence[Queued]) -> None:
     """Cancel array tasks; workers that run hand their claims back first."""
     for start in range(0, len(tasks), 500):
         with contextlib.suppress(SlurmError):  # tasks that have ended meanwhile are an error of scancel
