@@ -112,6 +112,14 @@ class FileRef(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+class Cue(msgspec.Struct, frozen=True, kw_only=True):
+    """A caption: its text, one line of it per line, and the frames in which it stands."""
+
+    start: int
+    stop: int
+    text: str
+
+
 class MaskPatch(msgspec.Struct, frozen=True, kw_only=True):
     """A small mask that a detector found, where it lies and over which frames."""
 
@@ -273,4 +281,6 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     remains: tuple[Remains, ...] = ()  # places that are not clean, at most 8, the worst first
     remains_count: int = 0  # of all
     regrown_count: int = 0  # places whose mask was too small and is larger in the result
+    captions: int | None = None  # kept as text; None: nobody asked for them
+    captions_file: str = ""  # where they are kept; empty: in the result, as a subtitle track
     schema: int = SCHEMA

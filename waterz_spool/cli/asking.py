@@ -96,6 +96,22 @@ _OPTIONS = (
     option("--overwrite", is_flag=True, default=None, part=_RESULT, help="Replace an existing output."),
     option("--report", is_flag=True, part=_RESULT, help="Write a summary (.json) and a report (.html) beside it."),
     option(
+        "--captions",
+        default="",
+        metavar="FILE.srt|mux",
+        part=_RESULT,
+        help="Read the removed captions and keep them: in a file ({stem}.srt), or as a subtitle track of the result.",
+    ),
+    option(
+        "--captions-language",
+        "language",
+        default="",
+        metavar="LANG",
+        part=_RESULT,
+        shown="und",
+        help="Their language, three letters, for players.",
+    ),
+    option(
         "--drop",
         type=int,
         multiple=True,
@@ -201,18 +217,22 @@ def order_of(given: dict[str, Any]) -> Order:
         to_s=given["to"],
         drop=given["drop"],
         yes=given["yes"],
+        captions=given["captions"],
+        language=given["language"],
         output=given["output"],
     )
 
 
-def check_output(videos: tuple[str, ...], output: str) -> None:
+def check_output(videos: tuple[str, ...], output: str, option: str = "-o") -> None:
     """Refuse one name for several results.
 
     Raises:
         UsageError: The output is one file.
     """
     if len(videos) > 1 and output and "{stem}" not in output and not output.endswith("/") and not Path(output).is_dir():
-        raise UsageError("one output name for several videos", where=f"-o {output}", todo="use {stem}, or a folder")
+        raise UsageError(
+            "one output name for several videos", where=f"{option} {output}", todo="use {stem}, or a folder"
+        )
 
 
 def worker_count(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:

@@ -54,6 +54,7 @@ def run_command(settings: Settings, videos: tuple[str, ...], keep: bool, requeue
 
     config, order = config_of(settings, given), order_of(given)
     check_output(videos, order.output)
+    check_output(videos, order.captions.removeprefix("mux"), "--captions")
     failures: list[WaterzError] = []
     results = []
     for video in videos:
@@ -201,6 +202,7 @@ def submit_command(settings: Settings, videos: tuple[str, ...], workers: int | N
 
     config, order = config_of(settings, given), order_of(given)
     check_output(videos, order.output)
+    check_output(videos, order.captions.removeprefix("mux"), "--captions")
     for name in ("report", "on_done"):
         if given[name] and not wait:
             raise UsageError("this needs the result", where=f"--{name.replace('_', '-')}", todo="add --wait")

@@ -24,7 +24,14 @@ from waterz_spool.errors import InputError, UsageError
 from waterz_spool.intake.tracksfile import check_tracks, combined, tracks_files
 from waterz_spool.records import DisplayBox
 from waterz_spool.spool import Budget, Job, Spool
-from waterz_spool.stages.contract.request import JobRequest, decode_request, encode_request, fingerprint, output_path
+from waterz_spool.stages.contract.request import (
+    MUX,
+    JobRequest,
+    decode_request,
+    encode_request,
+    fingerprint,
+    output_path,
+)
 from waterz_spool.stages.finalize import publish
 from waterz_spool.stages.prepare.asked import check_request, output_extension
 from waterz_spool.stages.prepare.detectors import pinned_weights
@@ -48,6 +55,8 @@ class Order:
         to_s: Up to this time.
         drop: Indices of streams of the source to leave out.
         yes: More of the picture may be replaced than an overlay usually hides.
+        captions: Keep what removed captions say: ``mux`` as a subtitle track, else the name or template of a .srt.
+        language: Of the captions, ISO 639-2; empty is unknown.
         output: File, folder or template; empty is the configured one, relative to the video's folder.
     """
 
@@ -61,6 +70,8 @@ class Order:
     to_s: float | None = None
     drop: tuple[int, ...] = ()
     yes: bool = False
+    captions: str = ""
+    language: str = ""
     output: str = ""
 
 
@@ -90,6 +101,8 @@ def submit(
     _check_folder(output)
     if output.exists() and not (may_exist or config.output.overwrite):
         raise exists_already(output)
+    if request.captions not in ("", MUX) and Path(request.captions).exists() and not config.output.overwrite:
+        raise exists_already(Path(request.captions))
     check_request(request, video, order.mask)
     budget = Budget(
         failed=config.spool.failed_budget, lost=config.spool.lost_budget, lost_hosts=config.spool.lost_hosts
@@ -189,10 +202,13 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
     if (order.from_s is not None or order.to_s is not None) and not given:
         raise UsageError("--from and --to belong to --box or --mask", todo="give the overlay's place, too")
     config, sha256 = pinned_weights(config, used=not given, spool=root)
+    output = settled_output(video, order, config, base=base)
     return JobRequest(
         source_name=video.name,
         source_from=str(video.absolute()),
-        output=str(settled_output(video, order, config, base=base)),
+        output=str(output),
+        captions=_captions(video, order, output, base),
+        language=order.language or "und",
         boxes=order.boxes,
         exact_boxes=order.exact_boxes,
         mask="mask.mkv" if order.tracks else _mask_name(order.mask),
@@ -207,6 +223,37 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
         # How workers are launched and videos fetched is not what is made: the same work is the same job.
         config=msgspec.structs.replace(config, slurm=SlurmConfig(), ingest=IngestConfig()),
     )
+
+
+def _captions(video: Path, order: Order, output: Path, base: Path | None) -> str:
+    """How the captions are kept: ``mux``, an absolute path, or empty.
+
+    Raises:
+        UsageError: They cannot be read, or not be kept there.
+    """
+    if order.language and not order.captions:
+        raise UsageError("a language without captions", where="--captions-language", todo="add --captions FILE.srt")
+    if not re.fullmatch("([a-z]{3})?", order.language):
+        raise UsageError(
+            "a language is three letters", where=f"--captions-language {order.language}", todo="for example eng or und"
+        )
+    if not order.captions:
+        return ""
+    if order.mask or order.tracks:
+        raise UsageError(
+            "--captions reads what is found or lies in a box", where="--captions", todo="give --box instead of a mask"
+        )
+    if order.captions == MUX:
+        if output.suffix.lower().removeprefix(".") not in media.TRACK_CONTAINERS:
+            raise UsageError(
+                f"{output.suffix} gets no subtitle track", where="--captions mux", todo="-o NAME.mkv, or FILE.srt"
+            )
+        return MUX
+    if Path(order.captions).suffix.lower() != ".srt":
+        raise UsageError(
+            "captions are kept as .srt or mux", where=f"--captions {order.captions}", todo="--captions {stem}.srt"
+        )
+    return str(output_path(video, order.captions, base=base))
 
 
 def settled_output(video: Path, order: Order, config: Config, *, base: Path | None = None) -> Path:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from waterz_spool.media.captions import TRACK_CONTAINERS, srt_text
     from waterz_spool.media.check import check_container, check_times, fitting_container
     from waterz_spool.media.container import container_of, is_container
     from waterz_spool.media.crops import CropReader, CropWriter, MaskReader, MaskWriter
@@ -48,6 +49,8 @@ _HOME = {
     "fit": "fitting",
     "fitting_container": "check",
     "is_container": "container",
+    "TRACK_CONTAINERS": "captions",
+    "srt_text": "captions",
     "join": "joining",
     "last_duration": "decoding",
     "like_source": "quality",
@@ -65,6 +68,7 @@ _HOME = {
 }
 
 __all__ = [
+    "TRACK_CONTAINERS",
     "CropReader",
     "CropWriter",
     "Frame",
@@ -96,6 +100,7 @@ __all__ = [
     "planes",
     "probe",
     "read_groups",
+    "srt_text",
     "stills",
     "to_frame",
     "verify",

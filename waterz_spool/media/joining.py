@@ -10,7 +10,7 @@ from waterz_spool.errors import VerificationError
 from waterz_spool.media.check import needs_all_tags
 from waterz_spool.media.packets import DelayError, Recipe, Segment, demux, frame_of, open_segment, source_order, write
 from waterz_spool.media.timing import Timing
-from waterz_spool.records import EncodeSettings, VideoInfo
+from waterz_spool.records import Cue, EncodeSettings, VideoInfo
 
 _MOST_REORDERED = 16  # more than this no codec reorders
 
@@ -26,6 +26,8 @@ def join(
     settings: EncodeSettings,
     counts: Sequence[int],
     drop: Collection[int] = (),
+    cues: Sequence[Cue] = (),
+    language: str = "und",
 ) -> None:
     """Write the result.
 
@@ -39,6 +41,8 @@ def join(
         settings: The encode settings all segments were encoded with.
         counts: Frames of each segment.
         drop: Stream indices of the source that the user wants left out.
+        cues: Captions to be added as a subtitle track.
+        language: Of that track, ISO 639-2.
 
     Raises:
         VerificationError: A segment does not hold its frames, or was encoded with other settings.
@@ -46,7 +50,9 @@ def join(
     """
     _check_counts(out, segments, counts, plan_pts)
     all_tags = needs_all_tags(source, info, settings)
-    recipe = Recipe(source=source, info=info, settings=settings, drop=drop, all_tags=all_tags)
+    recipe = Recipe(
+        source=source, info=info, settings=settings, drop=drop, all_tags=all_tags, cues=cues, language=language
+    )
     delay, tail = _reordering(segments, recipe, plan_pts, sum(counts[:-1]))
     starts = list(accumulate(counts[:-1]))
     for attempt in (delay, _MOST_REORDERED):

@@ -19,6 +19,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from waterz_spool.errors import VerificationError
+from waterz_spool.media.captions import CaptionTrack
 from waterz_spool.media.copies import copied_packets
 from waterz_spool.media.encode import TICK_MS
 from waterz_spool.media.fresh import FreshFile
@@ -27,7 +28,7 @@ from waterz_spool.media.picking import Pick
 from waterz_spool.media.source import open_file, open_source, read_packets
 from waterz_spool.media.splicing import Splice
 from waterz_spool.media.timing import Timing
-from waterz_spool.records import EncodeSettings, VideoInfo
+from waterz_spool.records import Cue, EncodeSettings, VideoInfo
 
 
 class DelayError(Exception):
@@ -44,6 +45,8 @@ class Recipe:
         settings: The encode settings all segments were encoded with.
         drop: Stream indices of the source that are left out.
         all_tags: See ``Output``.
+        cues: Captions to be added as a subtitle track; empty adds none.
+        language: Of that track, ISO 639-2.
     """
 
     source: Path
@@ -51,6 +54,8 @@ class Recipe:
     settings: EncodeSettings
     drop: Collection[int]
     all_tags: bool = False
+    cues: Sequence[Cue] = ()
+    language: str = "und"
 
 
 Segment = Path | None
@@ -101,15 +106,26 @@ def write(
             splice=splice,
         )
         stack.enter_context(output.container)
+        captions = _caption_track(output, recipe)
         output.start()
         video = _video_packets(segments, counts, timing, recipe, splice)
         if picked is None:
             others = _other_packets(container, recipe.info, output)
         else:
             others = ((p.fresh(), output.by_index[p.index]) for p in picked if p.index in output.by_index)
+        if captions:
+            texts = captions.packets(recipe.cues, timing.pts, timing.duration(len(timing.pts) - 1))
+            others = _merge(texts, others, captions.stream)
         for packet, stream in _merge(video, others, output.video):
             packet.stream = stream
             output.mux(packet)
+
+
+def _caption_track(output: Output, recipe: Recipe) -> CaptionTrack | None:
+    if not recipe.cues:
+        return None
+    clock = Fraction(*recipe.info.time_base)
+    return CaptionTrack(output.container, recipe.settings.container, language=recipe.language, time_base=clock)
 
 
 def _splice(source: InputContainer, segment: InputContainer, info: VideoInfo) -> Splice:

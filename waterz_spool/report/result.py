@@ -58,6 +58,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     remains: tuple[Remains, ...]
     remains_count: int
     regrown_count: int
+    captions: int | None
+    captions_file: str
     schema: int = SCHEMA
 
 
@@ -100,6 +102,8 @@ def result_of(job: Job, state: JobState | None = None) -> Result | None:
         remains=made.remains,
         remains_count=made.remains_count,
         regrown_count=made.regrown_count,
+        captions=made.captions,
+        captions_file=made.captions_file,
     )
 
 
@@ -153,6 +157,8 @@ def lines_of(result: Result, *, named: bool) -> list[str]:
     ]
     if result.regrown_count:
         lines.append(f"the mask was too small in {count(result.regrown_count, 'place')}; made again with a larger one")
+    if result.captions is not None:
+        lines.append(_kept(result))
     if result.look_at_s is not None:
         lines.append(f"look at {clock(result.look_at_s)} first: least was seen there")
     return [*lines, *result.warnings]
@@ -160,6 +166,13 @@ def lines_of(result: Result, *, named: bool) -> list[str]:
 
 def _copies(result: Result) -> list[str]:
     return [f"{result.copied} of {result.frames} frames are the source's own, without loss"] if result.copied else []
+
+
+def _kept(result: Result) -> str:
+    if not result.captions:
+        return "no captions were read"
+    where = printable(result.captions_file) or "a subtitle track of the result"
+    return f"{count(result.captions, 'caption')} kept in {where}"
 
 
 def _took(seconds: float) -> str:

@@ -11,22 +11,24 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
 
 from waterz_spool import media
 from waterz_spool.errors import InputError, TryAgainError, VerificationError
-from waterz_spool.records import Plan, SegmentSpec
-from waterz_spool.spool import EndRecord, FinalClaim, Job
+from waterz_spool.records import Cue, Plan, SegmentSpec
+from waterz_spool.spool import FINAL, EndRecord, FinalClaim, Job
+from waterz_spool.stages.captions.beside import place_beside
 from waterz_spool.stages.contract.payloads import plan_of
-from waterz_spool.stages.contract.request import JobRequest, decode_request
+from waterz_spool.stages.contract.request import MUX, JobRequest, decode_request
 from waterz_spool.stages.telling import job_result
 
 log = logging.getLogger(__name__)
 
 
-def finalize(claim: FinalClaim, check: Callable[[], None]) -> tuple[Path, bytes] | None:
+def finalize(claim: FinalClaim, check: Callable[[], None]) -> tuple[list[Path], bytes] | None:
     """Work on a claimed final task until the verified result lies in the job.
 
     Args:
@@ -34,8 +36,8 @@ def finalize(claim: FinalClaim, check: Callable[[], None]) -> tuple[Path, bytes]
         check: Called between packets; raises to stop.
 
     Returns:
-        The result file and the record of its outcome, a JobResult as JSON; None when the claim has ended because some
-        segments must be made again.
+        The result, with its captions where they become a file, and the record of its outcome, a JobResult as JSON;
+        None when the claim has ended because some segments must be made again.
 
     Raises:
         VerificationError: The joined video is not what the source promises.
@@ -47,13 +49,41 @@ def finalize(claim: FinalClaim, check: Callable[[], None]) -> tuple[Path, bytes]
     results = claim.checked_results()
     if results is None:
         return None  # some outputs were damaged: they are made again, and final with them
-    joining = _Joining(claim, plan, request, results, check)
+    cues = _captions(claim, plan, request, check)
+    joining = _Joining(claim, plan, request, results, check, cues=cues)
     out, checks, copied = joining.result()
     check()
     reference = claim.sealed(out)
     seconds = time.monotonic() - begun
-    result = job_result(request, plan, results, reference, checks=checks, copied=copied, seconds=seconds)
-    return out, msgspec.json.encode(result)
+    result = job_result(request, plan, results, reference, checks=checks, copied=copied, cues=cues, seconds=seconds)
+    return [out, *_captions_file(claim, plan, request, cues)], msgspec.json.encode(result)
+
+
+def _captions(claim: FinalClaim, plan: Plan, request: JobRequest, check: Callable[[], None]) -> tuple[Cue, ...]:
+    """What the removed captions say, where the user wants that kept."""
+    if not request.captions:
+        return ()
+    from waterz_spool.stages.captions.reading import captions_of
+
+    claim.progress(0.0, "reading")
+    cues = captions_of(plan, claim.job.source(), check=check)
+    log.info("read %d captions", len(cues))
+    return cues
+
+
+def captions_name(request: JobRequest) -> str:
+    """The file that captions become; empty where they are not kept, or in the result."""
+    return "" if request.captions == MUX else request.captions
+
+
+def _captions_file(claim: FinalClaim, plan: Plan, request: JobRequest, cues: Sequence[Cue]) -> list[Path]:
+    """The captions as SubRip, unless they are in the result or there are none."""
+    if not cues or not captions_name(request):
+        return []
+    path = claim.output(".srt")
+    text = media.srt_text(cues, plan.pts, plan.last_duration, Fraction(*plan.video.time_base))
+    path.write_text(text, encoding="utf-8", newline="\r\n")
+    return [path]
 
 
 class _Joining:
@@ -66,8 +96,11 @@ class _Joining:
         request: JobRequest,
         results: Mapping[int, EndRecord],
         check: Callable[[], None],
+        *,
+        cues: Sequence[Cue] = (),
     ) -> None:
         self._claim, self._plan, self._request, self._check = claim, plan, request, check
+        self._cues = cues if request.captions == MUX else ()
         self._source = claim.job.source()
         self._segments = [
             None if segment.copy else claim.job.layout.output_file(segment.index, results[segment.index].outs[0].file)
@@ -117,6 +150,8 @@ class _Joining:
             settings=plan.encode,
             counts=[segment.stop - segment.start for segment in plan.segments],
             drop=drop,
+            cues=self._cues,
+            language=self._request.language,
         )
         self._check()
         return media.verify(
@@ -153,15 +188,25 @@ def publish(job: Job, *, foreign: bool = False) -> Path:
     target = Path(request.output)
     overwrite = request.config.output.overwrite
     if foreign:
-        _check_foreign(job, target, overwrite=overwrite)
+        for place in (target, *([Path(request.captions)] if captions_name(request) else [])):
+            _check_foreign(job, place, overwrite=overwrite)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        if captions := _captions_of(job):
+            place_beside(captions, Path(request.captions), overwrite=overwrite)
         path = job.publish(target, overwrite=overwrite, mode=None if foreign else 0o666 & ~_umask())
     except OSError as error:
         raise _unpublished(job, target, error) from error
     log.info("published %s", path)
     return path
+
+
+def _captions_of(job: Job) -> Path | None:
+    """The captions that final has written beside the result; None where it has not."""
+    final = next((task for task in job.state().tasks if task.task == FINAL and task.kind == "done"), None)
+    end = job.log.end(FINAL, final.attempt) if final else None
+    return job.layout.output_file(FINAL, end.outs[1].file) if end and len(end.outs) > 1 else None
 
 
 def _umask() -> int:

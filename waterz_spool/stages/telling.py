@@ -10,6 +10,7 @@ from waterz_spool.geometry import Geometry
 from waterz_spool.records import (
     LOW_WEIGHT,
     Confidence,
+    Cue,
     Doubt,
     FileRef,
     JobResult,
@@ -22,7 +23,7 @@ from waterz_spool.records import (
 )
 from waterz_spool.restore.residue import rank
 from waterz_spool.spool import EndRecord
-from waterz_spool.stages.contract.request import JobRequest
+from waterz_spool.stages.contract.request import MUX, JobRequest
 
 MOST_PLACES, MOST_DOUBTS, MOST_REMAINS = 32, 8, 8  # an outcome has room for 16 KiB
 
@@ -35,6 +36,7 @@ def job_result(
     *,
     checks: Sequence[str],
     copied: int = 0,
+    cues: Sequence[Cue] = (),
     seconds: float,
 ) -> JobResult:
     """All of it as a record.
@@ -46,6 +48,7 @@ def job_result(
         made: The result's file.
         checks: What was verified, in words.
         copied: Frames whose packets are the source's own.
+        cues: The captions that were read.
         seconds: What joining and verifying took.
     """
     found = {index: msgspec.json.decode(end.info, type=SegmentResult) for index, end in results.items()}
@@ -71,6 +74,8 @@ def job_result(
         residue=max((one.verdict for one in residues), key=rank, default=""),
         remains=tuple(remains[:MOST_REMAINS]),
         remains_count=len(remains),
+        captions=len(cues) if request.captions else None,
+        captions_file=request.captions if cues and request.captions != MUX else "",
         regrown_count=sum(one.grown_px > 0 for one in residues),
     )
 

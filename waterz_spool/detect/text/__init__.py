@@ -2,5 +2,6 @@
 
 from waterz_spool.detect.text.detector import TextDetector
 from waterz_spool.detect.text.network import TextNetwork
+from waterz_spool.detect.text.reader import TextReader
 
-__all__ = ["TextDetector", "TextNetwork"]
+__all__ = ["TextDetector", "TextNetwork", "TextReader"]

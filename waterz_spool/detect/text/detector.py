@@ -73,8 +73,8 @@ class TextDetector(Detector):
 
     @classmethod
     def listing(cls) -> list[dict[str, str]]:
-        """The network's file inside the package that brings it."""
-        return [files.listing()]
+        """The networks' files inside the package that brings them."""
+        return [files.listing(files.FINDER), files.listing(files.READER)]
 
     def __init__(self, network: Callable[[NDArray[np.uint8]], Sequence[Detection]], info: VideoInfo) -> None:
         rate = info.average_rate

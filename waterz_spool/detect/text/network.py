@@ -7,15 +7,12 @@ at twice the time.
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool.detect.base import Detection
-from waterz_spool.detect.text.files import network_file
-from waterz_spool.errors import SetupError
+from waterz_spool.detect.text.files import FINDER, session
 
 Picture = NDArray[np.uint8]
 """[h, w, 3] BGR."""
@@ -27,26 +24,6 @@ UNSHRINK = 1.6  # the network is trained on lines shrunk by this share of area /
 LEAST_PX = 3  # of a shrunk line's lower side
 
 
-def session() -> Any:
-    """The network on one thread of the CPU.
-
-    Raises:
-        SetupError: The extra is not installed.
-    """
-    path = network_file()
-    try:
-        import onnxruntime
-    except ImportError:
-        path = None
-    if path is None:
-        raise SetupError("finding text needs the text network", todo='pip install "waterz-spool[text]"')
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it would keep the largest picture's memory
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
 class TextNetwork:
     """Pictures in, lines of text out.
 
@@ -55,7 +32,7 @@ class TextNetwork:
     """
 
     def __init__(self) -> None:
-        self._session = session()
+        self._session = session(FINDER)
 
     def __call__(self, picture: Picture) -> tuple[Detection, ...]:
         """Lines of text in a picture, uint8 [H, W, 3] BGR; boxes in its px, ordered by place."""

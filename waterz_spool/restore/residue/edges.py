@@ -16,7 +16,7 @@ from waterz_spool.restore.residue.place import SCALE, Ints, Place, usable
 from waterz_spool.restore.residue.verdict import LEAST_PLACES, Limits, excess, steps
 
 NEAREST_PX, FARTHEST_PX = 1.5, 9.5  # distances from the mask, in steps of 1
-LEAST_PX, MOST_PX = 60, 6000  # pixels of one distance, and of all
+LEAST_PX, MOST_PX = 60, 3000  # pixels of one distance, and of all
 LIMITS = Limits(suspect=((5.0, 4.0),), left=(6.0, 8.0))
 
 
@@ -66,9 +66,9 @@ class _Rim:
 
 def _steps_of(rims: Sequence[_Rim], dy: int, dx: int, *, away: bool = False) -> dict[int, float]:
     """The mean change at each distance that enough pixels have."""
-    total, count = np.zeros(int(FARTHEST_PX), np.int64), np.zeros(int(FARTHEST_PX), np.int64)
+    total, count = np.zeros(int(FARTHEST_PX)), np.zeros(int(FARTHEST_PX), np.int64)
     for rim in rims:
         heights, bands = rim.heights(dy, dx, away=away)
-        np.add.at(total, bands, heights)
-        np.add.at(count, bands, 1)
+        total += np.bincount(bands, heights, len(total))  # whole numbers, so exact
+        count += np.bincount(bands, minlength=len(count))
     return {band: int(total[band]) / int(count[band]) for band in np.flatnonzero(count >= LEAST_PX).tolist()}

@@ -16,6 +16,9 @@ from waterz_spool.config import Config
 from waterz_spool.errors import UsageError
 from waterz_spool.records import SCHEMA, DisplayBox
 
+MUX = "mux"
+"""Captions become a subtitle track of the result."""
+
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that shapes a job's result, beside the pinned source itself."""
@@ -32,6 +35,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     review: bool = False  # stop before segments are published, until somebody resumes the job
     from_s: float | None = None  # overlays given by box or mask picture exist in [from_s, to_s)
     to_s: float | None = None
+    captions: str = ""  # what is removed is kept as text: mux, or the absolute path of a .srt; empty keeps nothing
+    language: str = "und"  # of the captions, ISO 639-2
     drop: tuple[int, ...] = ()  # streams of the source that the user wants left out
     yes: bool = False  # more of the picture may be replaced than an overlay usually hides
     config: Config

@@ -163,7 +163,7 @@ class Worker:
                 from waterz_spool.stages.finalize import finalize
 
                 if made := finalize(claim, check):
-                    claim.done([made[0]], made[1])
+                    claim.done(*made)
                     self.finished += 1
                     self._publish_pending()
 

@@ -23,6 +23,7 @@ from waterz_spool import detect, media, restore
 from waterz_spool.backends import RESTORERS
 from waterz_spool.config import Config
 from waterz_spool.detect.base import Detector, Findings
+from waterz_spool.detect.text.files import check_reader
 from waterz_spool.errors import InputError, NoOverlayError, UsageError
 from waterz_spool.geometry import Geometry
 from waterz_spool.plan import PlanRules, plan_segments
@@ -82,6 +83,8 @@ def prepare(claim: PrepClaim, check: Check) -> bytes:
     known = job.plan()
     if known is None:
         review = job.layout.review_page if request.review else None
+        if request.captions:
+            check_reader()
         mask = mask_path(claim, request)
         with _as_named(request, mask):
             plan = make_plan(
