@@ -121,6 +121,7 @@ RESTORERS = Registry(
     "waterz_spool.restore.base:Restorer",
     {
         "propainter": "waterz_spool.restore.propainter:PropainterRestorer",
+        "unblend": "waterz_spool.restore.unblend.engine:UnblendRestorer",
         "propagate": "waterz_spool.restore.propagate:PropagateRestorer",
         "membrane": "waterz_spool.restore.membrane:MembraneRestorer",
         "lama": "waterz_spool.restore.lama:LamaRestorer",

@@ -49,6 +49,7 @@ class Clip:
         wait: Returns when the first ``count`` frames and masks are there; raises what stopped their reader. Only a
             restorer with ``streams`` gets a clip whose frames are still being read.
         plate: What the shot looks like around the overlay, for texture; None where there is none to be had.
+        steps: Luma columns and rows per chroma sample of a "yuv" source.
         tell: Told how much of the work is done, 0..1, for progress; in any thread.
     """
 
@@ -62,6 +63,7 @@ class Clip:
     full_range: bool = False
     wait: Callable[[int], None] = _arrived
     plate: PlaceOfPlate | None = None
+    steps: tuple[int, int] = (2, 2)
     tell: Callable[[float], None] = _untold
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from waterz_spool.records import Confidence
 from waterz_spool.restore import blend
-from waterz_spool.restore.base import Check, Clip, Restored, Restorer, no_check
+from waterz_spool.restore.base import Check, Clip, Masks, Restored, Restorer, no_check
 from waterz_spool.restore.holes import Hole, hole
 from waterz_spool.restore.masks import MaskGroups
 from waterz_spool.restore.membrane import Membrane, fill_frames, round_to
@@ -60,6 +60,7 @@ class _Work:
     groups: MaskGroups
     out: NDArray[Any]
     texture: Texture | None
+    trust: Masks | None = None
     tally: _Tally = field(default_factory=_Tally)
 
     @property
@@ -102,10 +103,15 @@ class PropagateRestorer(Restorer):
         Raises:
             Stop: ``check`` asked for it.
         """
+        return self._filled(clip, check)
+
+    def _filled(self, clip: Clip, check: Check, trust: Masks | None = None) -> Restored:
+        """Fill the masked pixels; ``trust`` [stop - start, H, W] receives the weight of what was seen, 0 to 255."""
         groups = MaskGroups(clip.masks)
         steps = _Steps(clip)
         sources = Sources(clip, groups, Motions(clip, groups, tell=steps.estimated), self._reach)
-        work = _Work(clip, groups, clip.frames[clip.start : clip.stop].copy(), self._texture(clip))
+        out = clip.frames[clip.start : clip.stop].copy()
+        work = _Work(clip, groups, out, self._texture(clip), trust)
         with ThreadPoolExecutor(self._threads) as pool:
             for key, frames in groups.runs(clip.start, clip.stop, _FRAMES_AT_ONCE):
                 check()
@@ -164,6 +170,9 @@ def _restore_run(work: _Work, key: int, frames: list[int], seen: list[Seen]) -> 
             work.tally.invented_px += invented_px
         mask = work.clip.masks[frame, here.box[1] : here.box[3], here.box[0] : here.box[2]] != 0
         pixels[mask] = round_to(fill, pixels.dtype, work.clip.bits)
+        if work.trust is not None:
+            x0, y0, x1, y1 = here.box
+            work.trust[frame - work.clip.start, y0:y1, x0:x1][mask] = np.rint(trust * 255)
 
 
 def _box_pixels(work: _Work, here: Hole, frame: int) -> NDArray[Any]:

@@ -132,6 +132,7 @@ class _Reading:
             matrix=job.video.colorspace,
             full_range=job.video.color_range == _FULL_RANGE,
             wait=self._arrival.wait,
+            steps=(1 << form.shift_x, 1 << form.shift_y),
             plate=plate,
         )
 

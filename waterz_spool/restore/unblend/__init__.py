@@ -1,0 +1,1 @@
+"""Translucent overlays: opacity and colour are measured, and the light that came through is given back."""

@@ -1,0 +1,172 @@
+"""Engine B: a translucent overlay is undone where the frames prove what it is; the rest is engine A's.
+
+For each pixel shown = (1 - opacity) hidden + opacity colour. Engine A says what is hidden, well enough for opacity and
+colour to be measured over all pixels and frames of a layer; then the light that came through is given back, mixed with
+what engine A says by how sure each of the two is. An overlay that lets no light through is engine A's alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from waterz_spool.records import Confidence
+from waterz_spool.restore.base import Check, Clip, Masks, Restored, no_check
+from waterz_spool.restore.masks import MaskGroups, bounding_box
+from waterz_spool.restore.membrane import Membrane, fill_frames, round_to
+from waterz_spool.restore.propagate import PropagateRestorer
+from waterz_spool.restore.unblend.gamut import Gamut
+from waterz_spool.restore.unblend.layers import LARGEST_REST, Found, explains, find_layers
+from waterz_spool.restore.unblend.mixing import undone
+from waterz_spool.restore.unblend.model import Model, model_of
+from waterz_spool.restore.unblend.moments import Bools, Sums, sums_of
+
+_FRAMES = 24  # that are measured, evenly spread
+_GLANCE_FRAMES = 8
+_GLANCE_REST = 2.0  # a membrane is far off under a wide overlay
+_LEAST_FRAMES = 8
+_LEAST_SHARE = 0.08  # of the hidden pixels that translucent layers must cover
+_MARGIN_PX = 2
+
+
+@dataclass(frozen=True)
+class _State:
+    """An overlay that does not change while a clip lasts.
+
+    Attributes:
+        key: Of its mask.
+        frames: Target frames that show it.
+        box: Around it.
+        hidden: bool [h, w] of the box.
+    """
+
+    key: int
+    frames: list[int]
+    box: tuple[int, int, int, int]
+    hidden: Bools
+
+    def cut(self, pictures: NDArray[Any], frame: int) -> NDArray[Any]:
+        x0, y0, x1, y1 = self.box
+        return np.asarray(pictures[frame, y0:y1, x0:x1])
+
+    def some(self, count: int) -> list[int]:
+        places = np.linspace(0, len(self.frames) - 1, min(count, len(self.frames))).round()
+        return [self.frames[int(place)] for place in places]
+
+
+class UnblendRestorer(PropagateRestorer):
+    """Undoes what a translucent overlay did where that can be proved, else fills as ``propagate`` does.
+
+    Its options are those of ``propagate``.
+    """
+
+    name = "unblend"
+
+    def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
+        """Restore the masked pixels of the clip's target frames.
+
+        Raises:
+            Stop: ``check`` asked for it.
+        """
+        state = _state(clip)
+        if state is None or not _glance(clip, state):
+            return super().restore(clip, check=check)
+        trust = np.zeros((clip.stop - clip.start, *clip.masks.shape[1:]), np.uint8)
+        filled = self._filled(replace(clip, plate=None), check, trust)
+        model = _proved(clip, state, filled.frames, trust)
+        if model is None:
+            return filled if clip.plate is None else super().restore(clip, check=check)
+        return _given_back(clip, state, model, (filled, trust), check)
+
+
+def _state(clip: Clip) -> _State | None:
+    """The one state of a clip's overlay; None where it changes, moves or pauses: engine A sees behind it then."""
+    groups = MaskGroups(clip.masks)
+    keys = groups.keys
+    key = max(sorted(set(keys[clip.start : clip.stop])), key=keys[clip.start : clip.stop].count)
+    frames = [frame for frame in range(clip.start, clip.stop) if keys[frame] == key]
+    if groups.empty(key) or len(frames) < _LEAST_FRAMES or keys.count(key) < 0.9 * len(keys):
+        return None
+    hidden = groups.hidden(key)
+    box = bounding_box(hidden, _MARGIN_PX)
+    return _State(key, frames, box, hidden[box[1] : box[3], box[0] : box[2]])
+
+
+def _glance(clip: Clip, state: _State) -> bool:
+    """Whether a few frames against their own surroundings look as if light came through."""
+    frames = state.some(_GLANCE_FRAMES)
+    membrane = Membrane(clip.masks[state.key] != 0)
+    fills = fill_frames(membrane, clip, frames)
+    pairs = []
+    for frame, fill in zip(frames, fills, strict=True):
+        shown = _levels(state.cut(clip.frames, frame), clip.bits)
+        under = shown.copy()
+        under[state.hidden] = np.rint(fill / np.float32(1 << (clip.bits - 8)))
+        pairs.append((shown, under, np.zeros(state.hidden.shape, np.uint8)))
+    return _found(clip, sums_of(pairs, state.hidden), state.hidden, rest=_GLANCE_REST) is not None
+
+
+def _found(clip: Clip, sums: Sums, hidden: Bools, *, rest: float = LARGEST_REST) -> Found | None:
+    """The layers of an overlay, if enough of it is translucent."""
+    colours = Gamut(clip.family, clip.matrix, clip.full_range)
+    found = find_layers(sums, hidden, colours=colours, rest=rest)
+    numbers = [number for number, layer in enumerate(found.layers, 1) if layer.translucent]
+    covered = np.count_nonzero(np.isin(found.labels, numbers) & hidden)
+    return found if covered >= _LEAST_SHARE * np.count_nonzero(hidden) else None
+
+
+def _proved(clip: Clip, state: _State, filled: NDArray[Any], trust: Masks) -> Model | None:
+    """The overlay, if every second of the frames looked at proves what the others tell."""
+    frames = state.some(2 * _FRAMES)
+    learnt, held = (_sums(clip, state, filled, trust, part) for part in (frames[::2], frames[1::2]))
+    found = _found(clip, learnt, state.hidden)
+    if found is None:
+        return None
+    for number, layer in enumerate(found.layers, 1):
+        if layer.translucent and not explains(held, state.hidden & (found.labels == number), layer):
+            return None
+    steps = clip.steps if clip.family == "yuv" else (1, 1)
+    return model_of(learnt, state.hidden, found, box=state.box, steps=steps, frames=len(frames[::2]))
+
+
+def _sums(clip: Clip, state: _State, filled: NDArray[Any], trust: Masks, frames: Sequence[int]) -> Sums:
+    def pairs() -> Any:
+        for frame in frames:
+            at = frame - clip.start
+            shown, under = state.cut(clip.frames, frame), state.cut(filled, at)
+            yield _levels(shown, clip.bits), _levels(under, clip.bits), state.cut(trust, at)
+
+    return sums_of(pairs(), state.hidden)
+
+
+def _levels(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Whole 8-bit levels."""
+    return pixels if bits == 8 else np.rint(pixels / np.float32(1 << (bits - 8)))
+
+
+def _given_back(clip: Clip, state: _State, model: Model, made: tuple[Restored, Masks], check: Check) -> Restored:
+    """What engine A made, with the overlay undone in place."""
+    filled, trust = made
+    scale = np.float32(1 << (clip.bits - 8))
+    believed = hidden_px = 0.0
+    for frame in state.frames:
+        check()
+        at = frame - clip.start
+        shown, fill = state.cut(clip.frames, frame) / scale, state.cut(filled.frames, at)
+        mixed, share = undone(shown, fill / scale, model)
+        fill[state.hidden] = round_to(mixed[state.hidden] * scale, fill.dtype, clip.bits)
+        known = state.cut(trust, at)[state.hidden] / np.float32(255)
+        believed += float((1 - (1 - known) * (1 - share[state.hidden])).sum(dtype=np.float64))
+        hidden_px += float(known.size)
+    return replace(filled, confidence=_confidence(filled.confidence, believed / max(hidden_px, 1)))
+
+
+def _confidence(found: Confidence | None, weight: float) -> Confidence | None:
+    """The confidence of a fill, with what was undone counted as known."""
+    if found is None:
+        return None
+    return Confidence(seen=found.seen, weight=weight, hidden_px=found.hidden_px, invented=found.invented)

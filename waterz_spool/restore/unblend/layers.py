@@ -1,0 +1,228 @@
+"""The layers of an overlay: each has one opacity and one colour, as marks, plates and their letters have.
+
+Every layer is a line, shown = (1 - opacity) hidden + opacity colour, through the pixels and frames it explains; it is
+found by iteratively reweighted least squares from several beginnings (Holland and Welsch, "Robust regression using
+iteratively reweighted least-squares", 1977), and layers are taken greedily by how much of the overlay they explain. In
+what one layer covers the background varies over space, too: that makes still shots measurable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from waterz_spool.restore.unblend.gamut import Gamut
+from waterz_spool.restore.unblend.moments import Bools, Doubles, Sums, smooth
+
+NOISE = 6.0
+"""Variance of what a codec does to a sample, in 8-bit levels."""
+
+TRANSLUCENT = 0.1, 0.87
+"""Opacities that are undone: less is hardly seen, more leaves noise."""
+
+LARGEST_REST = 0.6
+"""Of the change that a layer makes, what may be left of it when it is undone."""
+
+_MOST_LAYERS = 4
+_CLUSTERS = 4
+_ITERATIONS = 12
+_PIXELS = 6000
+_LEAST_PX = 30
+_LEAST_CHANGE = 30.0  # variance over time from which a pixel's own slope is believed
+_LEAST_TINT = 12.0  # levels of change of the mean, over all channels
+_DISTINCT = 0.03, 12.0  # layers nearer than this in opacity and colour are one
+_LEAST_GAIN = 0.03  # of the mean gain in likelihood of a hidden pixel
+_LEAST_CORRELATION = 0.15  # squared
+_STRANGE = 5.0  # times the variance that is to be expected
+_EDGE_PX = 3  # around a layer: its edge, partly covered
+_LASTING = 0.1  # of an error that changes over time, what its mean keeps of it
+_LARGEST_GAIN = 20.0  # of one pixel
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Part of an overlay.
+
+    Attributes:
+        slope: Share of light that comes through: 1 - opacity.
+        colour: float64 [C], in 8-bit levels.
+        correlation: Squared correlation of shown and hidden over its pixels and frames: how well both are known.
+    """
+
+    slope: float
+    colour: Doubles
+    correlation: float
+
+    @property
+    def translucent(self) -> bool:
+        """Whether it is of use to undo it, and well enough known."""
+        return TRANSLUCENT[0] <= 1 - self.slope <= TRANSLUCENT[1] and self.correlation >= _LEAST_CORRELATION
+
+
+@dataclass(frozen=True)
+class Found:
+    """The layers of an overlay.
+
+    Attributes:
+        layers: Those found, the one that explains most first.
+        labels: int [h, w]: 0 where nothing lies over the picture, else a layer's number from 1.
+        strange: bool [h, w]: near no layer, and yet unlike what is thought to lie there.
+    """
+
+    layers: tuple[Layer, ...]
+    labels: NDArray[np.intp]
+    strange: Bools
+
+
+def find_layers(sums: Sums, hidden: Bools, *, colours: Gamut, rest: float = LARGEST_REST) -> Found:
+    """The layers that explain an overlay best.
+
+    Args:
+        sums: Of its frames.
+        hidden: bool [h, w], its mask.
+        colours: Those that there are.
+        rest: As for `explains`.
+    """
+    at = _some(hidden)
+    few, slopes = sums.at(at), sums.slopes(60.0, sigma_px=1.0).ravel()[at]
+    error = _error(few, slopes)
+    candidates: list[Layer] = []
+    for slope, colour in chain(_beginnings(few, slopes, colours), _tinted(few, colours)):
+        layer = _refined(few, slope, colour, error, colours)
+        if layer is not None and not any(_alike(layer, other) for other in candidates):
+            candidates.append(layer)
+    return _labelled(sums, hidden, _chosen(few, candidates, error, rest), error)
+
+
+def _some(hidden: Bools) -> NDArray[np.intp]:
+    """Enough of the hidden pixels to measure layers with, evenly spread."""
+    at = np.flatnonzero(hidden)
+    return at[:: -(-len(at) // _PIXELS)]
+
+
+def _error(sums: Sums, slopes: Doubles) -> float:
+    """Variance of what is thought to lie under the overlay, from what a slope over time leaves unexplained."""
+    known = (sums.change() > _LEAST_CHANGE) & (slopes < 0.9) & (slopes > 0.2)
+    if np.count_nonzero(known) < _LEAST_PX:
+        return 120.0
+    offset = sums.shown_mean - slopes[..., None] * sums.under_mean
+    colour = offset / np.maximum(1 - slopes, 0.02)[..., None]
+    left = sums.misfit(slopes, colour) / sums.channels.sum()
+    return float(np.clip(np.median(left[known] / slopes[known] ** 2), 40.0, 1500.0))
+
+
+def _beginnings(sums: Sums, slopes: Doubles, colours: Gamut) -> Iterator[tuple[float, Doubles]]:
+    """Slopes and colours to begin with: clusters of what single pixels tell over time, then black and white."""
+    known = (slopes < 0.9) & (sums.change() > _LEAST_CHANGE)
+    if np.count_nonzero(known) >= 2 * _LEAST_PX:
+        offset = sums.shown_mean - slopes[..., None] * sums.under_mean
+        own = (offset / np.maximum(1 - slopes, 0.02)[..., None])[known]
+        for members in _clusters(np.clip(own, -40, 300)):
+            if len(members) >= _LEAST_PX:
+                colour = colours.clip(np.median(own[members], axis=0))
+                for share in (0.4, 0.7):
+                    yield float(np.quantile(slopes[known][members], share)), colour
+    change = np.abs(sums.shown_mean - sums.under_mean)[..., 0]
+    for colour in (colours.white, colours.black):
+        own, common, _ = sums.about(colour)
+        slope = common / np.maximum(own, 1)
+        marked = slope[(change > 12) & (slope < 0.92)]
+        if len(marked) >= _LEAST_PX:
+            for share in (0.25, 0.5, 0.75):
+                yield float(np.quantile(marked, share)), colour
+
+
+def _tinted(sums: Sums, colours: Gamut) -> Iterator[tuple[float, Doubles]]:
+    """Beginnings from clusters of how the mean is changed, with some opacities: for what stands still."""
+    change = sums.shown_mean - sums.under_mean
+    marked = np.abs(change) @ sums.channels > _LEAST_TINT
+    if np.count_nonzero(marked) < 2 * _LEAST_PX:
+        return
+    changes, under = change[marked], sums.under_mean[marked]
+    for members in _clusters(changes):
+        if len(members) >= _LEAST_PX:
+            middle, base = np.median(changes[members], axis=0), np.median(under[members], axis=0)
+            for opacity in (0.35, 0.65):
+                yield 1 - opacity, colours.clip(base + middle / opacity)
+
+
+def explains(sums: Sums, region: Bools, layer: Layer, rest: float = LARGEST_REST) -> bool:
+    """Whether what a layer leaves of its pixels, when it is undone, lies near what is thought to lie under them."""
+    before = sums.misfit(1.0, layer.colour)[region].sum()
+    after = sums.misfit(layer.slope, layer.colour)[region].sum() / layer.slope**2
+    return bool(after < rest * before)
+
+
+def _clusters(colours: Doubles) -> list[NDArray[np.intp]]:
+    cv2.setRNGSeed(1)
+    data = colours.astype(np.float32)
+    criteria = cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.5
+    count = min(_CLUSTERS, len(data))
+    _, labels, _ = cv2.kmeans(data, count, np.zeros((len(data), 1), np.int32), criteria, 3, cv2.KMEANS_PP_CENTERS)
+    return [np.flatnonzero(labels[:, 0] == each) for each in range(count)]
+
+
+def _refined(sums: Sums, slope: float, colour: Doubles, error: float, colours: Gamut) -> Layer | None:
+    """The line nearby that explains most; None where it explains next to nothing."""
+    slope = float(np.clip(slope, 0.05, 0.95))
+    correlation = 0.0
+    for step in range(_ITERATIONS):
+        scale = (slope**2 * error + NOISE) * sums.channels.sum() * (4.0 if step < 4 else 1.5)
+        misfit = sums.misfit(slope, colour)
+        weight = 1 / (1 + misfit / scale) ** 2
+        weight[sums.misfit(1.0, colour) <= 3 * misfit] = 0  # what is hardly changed tells nothing
+        weight[weight < 0.05] = 0
+        if np.count_nonzero(weight > 0.25) < _LEAST_PX:
+            return None
+        slope, offset, correlation = sums.line(weight)
+        slope = float(np.clip(slope, 0.03, 0.97))
+        free = offset / (1 - slope)
+        colour = colours.clip(free)
+        if np.abs(colour - free).max() > 1:
+            own, common, _ = sums.about(colour)
+            slope = float(np.clip((common * weight).sum() / (own * weight).sum(), 0.03, 0.97))
+    return Layer(slope, colour, correlation)
+
+
+def _alike(one: Layer, other: Layer) -> bool:
+    near = abs(one.slope - other.slope) < _DISTINCT[0]
+    return bool(near and np.abs(one.colour - other.colour).max() < _DISTINCT[1])
+
+
+def _cost(sums: Sums, slope: float, colour: Doubles, error: float) -> Doubles:
+    """Twice the negative logarithm of how likely each pixel is under a layer."""
+    variance = slope * slope * error + NOISE
+    return np.asarray(sums.misfit(slope, colour) / variance + np.log(variance) * sums.channels.sum())
+
+
+def _chosen(sums: Sums, candidates: list[Layer], error: float, rest: float) -> tuple[Layer, ...]:
+    """The layers that together explain most, greedily."""
+    best = _cost(sums, 1.0, np.zeros(len(sums.channels)), error)
+    picked: list[Layer] = []
+    left = [(layer, _cost(sums, layer.slope, layer.colour, error)) for layer in candidates]
+    while left and len(picked) < _MOST_LAYERS:
+        gains = [float(np.clip(best - each, 0, _LARGEST_GAIN).mean()) for _, each in left]
+        at = int(np.argmax(gains))
+        if gains[at] < _LEAST_GAIN:
+            break
+        layer, its = left.pop(at)
+        if explains(sums, its < best, layer, rest):
+            picked.append(layer)
+            best = np.minimum(best, its)
+    return tuple(picked)
+
+
+def _labelled(sums: Sums, hidden: Bools, layers: tuple[Layer, ...], error: float) -> Found:
+    nothing = _cost(sums, 1.0, np.zeros(len(sums.channels)), error) * hidden
+    costs = [nothing, *(_cost(sums, layer.slope, layer.colour, error) * hidden for layer in layers)]
+    labels = np.argmin([smooth(cost, 1.0) for cost in costs], axis=0)
+    lasting = np.square(sums.shown_mean - sums.under_mean) @ sums.channels
+    variance = error * (sums.stillness() + _LASTING) + NOISE
+    unlikely = smooth(lasting / variance * hidden, 1.0) > _STRANGE * sums.channels.sum()
+    near = cv2.dilate((labels > 0).astype(np.uint8), np.ones((2 * _EDGE_PX + 1,) * 2)) != 0
+    return Found(layers, labels, hidden & ~near & unlikely)
