@@ -26,7 +26,7 @@ def test_plan_tells_what_run_does(video, cli, tmp_path):
     plan = plan_of(job.plan(), job.id)
     assert [(each["start"], each["stop"]) for each in told["segments"]] == [(s.start, s.stop) for s in plan.segments]
     assert told["kinds"] == {"restored": {"segments": len(plan.segments), "frames": 96}}
-    assert (told["output"], told["engine"], told["source"]) == (made.output, "propagate", "box")
+    assert (told["output"], told["engine"], told["source"]) == (made.output, "unblend", "box")
     assert told["tracks"] == [{**each, "box": list(each["box"])} for each in data_of(made)["tracks"]]
     assert abs(told["bytes"] / made.bytes - 1) < 0.15
     estimates = {each["workers"]: each["seconds"] for each in told["estimates"]}
@@ -35,7 +35,7 @@ def test_plan_tells_what_run_does(video, cli, tmp_path):
     for words in (
         "clip.mp4: 96 frames",
         "to remove: ",
-        "restored by propagate: 96 frames",
+        "restored by unblend: 96 frames",
         "1 worker: about",
         "result: ",
     ):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,10 +21,10 @@ from waterz_spool.restore.masks import MaskGroups, bounding_box
 from waterz_spool.restore.membrane import Membrane, fill_frames, round_to
 from waterz_spool.restore.propagate import PropagateRestorer
 from waterz_spool.restore.unblend.gamut import Gamut
-from waterz_spool.restore.unblend.layers import LARGEST_REST, Found, explains, find_layers
+from waterz_spool.restore.unblend.layers import LARGEST_REST, NOISE, Found, explains, find_layers
 from waterz_spool.restore.unblend.mixing import undone
 from waterz_spool.restore.unblend.model import Model, model_of
-from waterz_spool.restore.unblend.moments import Bools, Sums, sums_of
+from waterz_spool.restore.unblend.moments import Bools, Sums, sums_of, weights_of
 
 _FRAMES = 24  # that are measured, evenly spread
 _GLANCE_FRAMES = 8
@@ -31,6 +32,12 @@ _GLANCE_REST = 2.0  # a membrane is far off under a wide overlay
 _LEAST_FRAMES = 8
 _LEAST_SHARE = 0.08  # of the hidden pixels that translucent layers must cover
 _MARGIN_PX = 2
+_RING_PX = 3
+_DEEP_PX, _LEAST_INNER = 4, 0.05  # inside of an overlay, and the least share of it that tells something
+_MOVING = 60.0  # variance over time
+_OPAQUE = 0.01  # of the variance around it, inside
+_DEEPER = 2.0  # times the error, inside the overlay
+_ERROR = 30.0, 1500.0  # variance of what surroundings predict, at least and at most
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,12 @@ class UnblendRestorer(PropagateRestorer):
             Stop: ``check`` asked for it.
         """
         state = _state(clip)
-        if state is None or not _glance(clip, state):
+        error = _glance(clip, state) if state is not None else None
+        if state is None or error is None:
             return super().restore(clip, check=check)
         trust = np.zeros((clip.stop - clip.start, *clip.masks.shape[1:]), np.uint8)
         filled = self._filled(replace(clip, plate=None), check, trust)
-        model = _proved(clip, state, filled.frames, trust)
+        model = _proved(clip, state, (filled.frames, trust), error)
         if model is None:
             return filled if clip.plate is None else super().restore(clip, check=check)
         return _given_back(clip, state, model, (filled, trust), check)
@@ -87,6 +95,8 @@ def _state(clip: Clip) -> _State | None:
     """The one state of a clip's overlay; None where it changes, moves or pauses: engine A sees behind it then."""
     groups = MaskGroups(clip.masks)
     keys = groups.keys
+    if clip.stop - clip.start < _LEAST_FRAMES:
+        return None
     key = max(sorted(set(keys[clip.start : clip.stop])), key=keys[clip.start : clip.stop].count)
     frames = [frame for frame in range(clip.start, clip.stop) if keys[frame] == key]
     if groups.empty(key) or len(frames) < _LEAST_FRAMES or keys.count(key) < 0.9 * len(keys):
@@ -96,34 +106,62 @@ def _state(clip: Clip) -> _State | None:
     return _State(key, frames, box, hidden[box[1] : box[3], box[0] : box[2]])
 
 
-def _glance(clip: Clip, state: _State) -> bool:
-    """Whether a few frames against their own surroundings look as if light came through."""
+def _glance(clip: Clip, state: _State) -> float | None:
+    """Whether a few frames against their own surroundings look as if light came through.
+
+    Returns:
+        How well surroundings predict what lies beside them (the variance of their error), or None when it is opaque.
+    """
     frames = state.some(_GLANCE_FRAMES)
-    membrane = Membrane(clip.masks[state.key] != 0)
-    fills = fill_frames(membrane, clip, frames)
-    pairs = []
+    hidden = clip.masks[state.key] != 0
+    wide = cv2.dilate(hidden.astype(np.uint8), np.ones((2 * _RING_PX + 1,) * 2)) != 0
+    fills = fill_frames(Membrane(wide), clip, frames)
+    ring, error, pairs = ~hidden[wide], 0.0, []
+    counts = weights_of(clip.frames.shape[3])
     for frame, fill in zip(frames, fills, strict=True):
-        shown = _levels(state.cut(clip.frames, frame), clip.bits)
-        under = shown.copy()
-        under[state.hidden] = np.rint(fill / np.float32(1 << (clip.bits - 8)))
+        picture = _levels(clip.frames[frame], clip.bits)
+        smooth = picture.copy()
+        smooth[wide] = np.rint(fill / np.float32(1 << (clip.bits - 8)))
+        apart = picture[wide][ring].astype(np.float64) - smooth[wide][ring]
+        error += float((apart**2 @ counts).mean()) / counts.sum() / len(frames)
+        x0, y0, x1, y1 = state.box
+        shown, under = picture[y0:y1, x0:x1], smooth[y0:y1, x0:x1]
         pairs.append((shown, under, np.zeros(state.hidden.shape, np.uint8)))
-    return _found(clip, sums_of(pairs, state.hidden), state.hidden, rest=_GLANCE_REST) is not None
+    error = min(max(error, _ERROR[0]), _ERROR[1])
+    through = _through(clip, frames, hidden, wide)
+    if through is not None:
+        return error if through else None
+    found = _found(clip, sums_of(pairs, state.hidden), state.hidden, _DEEPER * error, rest=_GLANCE_REST)
+    return error if found is not None else None
 
 
-def _found(clip: Clip, sums: Sums, hidden: Bools, *, rest: float = LARGEST_REST) -> Found | None:
+def _through(clip: Clip, frames: list[int], hidden: Bools, wide: Bools) -> bool | None:
+    """Whether what lies inside an overlay changes as its surroundings do, or it is thin; None where little moves."""
+    inner = cv2.erode(hidden.astype(np.uint8), np.ones((2 * _DEEP_PX + 1,) * 2), borderValue=0) != 0
+    around = wide & ~hidden
+    if np.count_nonzero(inner) < _LEAST_INNER * np.count_nonzero(hidden):
+        return True
+    stack = np.stack([_levels(clip.frames[frame][..., 0], clip.bits) for frame in frames]).astype(np.float64)
+    within, beside = (float(np.median(stack[:, part].var(axis=0))) for part in (inner, around))
+    if beside < _MOVING:
+        return None
+    return within > _OPAQUE * beside + NOISE
+
+
+def _found(clip: Clip, sums: Sums, hidden: Bools, error: float, *, rest: float = LARGEST_REST) -> Found | None:
     """The layers of an overlay, if enough of it is translucent."""
     colours = Gamut(clip.family, clip.matrix, clip.full_range)
-    found = find_layers(sums, hidden, colours=colours, rest=rest)
+    found = find_layers(sums, hidden, colours=colours, error=error, rest=rest)
     numbers = [number for number, layer in enumerate(found.layers, 1) if layer.translucent]
     covered = np.count_nonzero(np.isin(found.labels, numbers) & hidden)
     return found if covered >= _LEAST_SHARE * np.count_nonzero(hidden) else None
 
 
-def _proved(clip: Clip, state: _State, filled: NDArray[Any], trust: Masks) -> Model | None:
+def _proved(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], error: float) -> Model | None:
     """The overlay, if every second of the frames looked at proves what the others tell."""
     frames = state.some(2 * _FRAMES)
-    learnt, held = (_sums(clip, state, filled, trust, part) for part in (frames[::2], frames[1::2]))
-    found = _found(clip, learnt, state.hidden)
+    learnt, held = (_sums(clip, state, made, part) for part in (frames[::2], frames[1::2]))
+    found = _found(clip, learnt, state.hidden, error)
     if found is None:
         return None
     for number, layer in enumerate(found.layers, 1):
@@ -133,7 +171,9 @@ def _proved(clip: Clip, state: _State, filled: NDArray[Any], trust: Masks) -> Mo
     return model_of(learnt, state.hidden, found, box=state.box, steps=steps, frames=len(frames[::2]))
 
 
-def _sums(clip: Clip, state: _State, filled: NDArray[Any], trust: Masks, frames: Sequence[int]) -> Sums:
+def _sums(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], frames: Sequence[int]) -> Sums:
+    filled, trust = made
+
     def pairs() -> Any:
         for frame in frames:
             at = frame - clip.start

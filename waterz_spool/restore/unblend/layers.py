@@ -25,7 +25,7 @@ NOISE = 6.0
 TRANSLUCENT = 0.1, 0.87
 """Opacities that are undone: less is hardly seen, more leaves noise."""
 
-LARGEST_REST = 0.6
+LARGEST_REST = 0.45
 """Of the change that a layer makes, what may be left of it when it is undone."""
 
 _MOST_LAYERS = 4
@@ -40,6 +40,7 @@ _LEAST_GAIN = 0.03  # of the mean gain in likelihood of a hidden pixel
 _LEAST_CORRELATION = 0.15  # squared
 _STRANGE = 5.0  # times the variance that is to be expected
 _EDGE_PX = 3  # around a layer: its edge, partly covered
+_LEAST_CONTRAST = 3.0  # squared, of a layer against what its surroundings do not predict
 _LASTING = 0.1  # of an error that changes over time, what its mean keeps of it
 _LARGEST_GAIN = 20.0  # of one pixel
 
@@ -79,18 +80,19 @@ class Found:
     strange: Bools
 
 
-def find_layers(sums: Sums, hidden: Bools, *, colours: Gamut, rest: float = LARGEST_REST) -> Found:
+def find_layers(sums: Sums, hidden: Bools, *, colours: Gamut, error: float, rest: float = LARGEST_REST) -> Found:
     """The layers that explain an overlay best.
 
     Args:
         sums: Of its frames.
         hidden: bool [h, w], its mask.
         colours: Those that there are.
+        error: Variance of what is thought to lie under it, as its surroundings tell; used where time does not tell.
         rest: As for `explains`.
     """
     at = _some(hidden)
     few, slopes = sums.at(at), sums.slopes(60.0, sigma_px=1.0).ravel()[at]
-    error = _error(few, slopes)
+    error = _error(few, slopes, error)
     candidates: list[Layer] = []
     for slope, colour in chain(_beginnings(few, slopes, colours), _tinted(few, colours)):
         layer = _refined(few, slope, colour, error, colours)
@@ -105,11 +107,11 @@ def _some(hidden: Bools) -> NDArray[np.intp]:
     return at[:: -(-len(at) // _PIXELS)]
 
 
-def _error(sums: Sums, slopes: Doubles) -> float:
+def _error(sums: Sums, slopes: Doubles, otherwise: float) -> float:
     """Variance of what is thought to lie under the overlay, from what a slope over time leaves unexplained."""
     known = (sums.change() > _LEAST_CHANGE) & (slopes < 0.9) & (slopes > 0.2)
     if np.count_nonzero(known) < _LEAST_PX:
-        return 120.0
+        return otherwise
     offset = sums.shown_mean - slopes[..., None] * sums.under_mean
     colour = offset / np.maximum(1 - slopes, 0.02)[..., None]
     left = sums.misfit(slopes, colour) / sums.channels.sum()
@@ -194,6 +196,13 @@ def _alike(one: Layer, other: Layer) -> bool:
     return bool(near and np.abs(one.colour - other.colour).max() < _DISTINCT[1])
 
 
+def _stands_out(sums: Sums, region: Bools, layer: Layer, error: float) -> bool:
+    """Whether the change that a layer makes is more than what may be the picture's own where it stands still."""
+    change = np.square((1 - layer.slope) * (layer.colour - sums.under_mean[region])) @ sums.channels
+    doubt = error * sums.stillness()[region].mean() * sums.channels.sum()
+    return bool(change.mean() > _LEAST_CONTRAST * doubt)
+
+
 def _cost(sums: Sums, slope: float, colour: Doubles, error: float) -> Doubles:
     """Twice the negative logarithm of how likely each pixel is under a layer."""
     variance = slope * slope * error + NOISE
@@ -211,7 +220,7 @@ def _chosen(sums: Sums, candidates: list[Layer], error: float, rest: float) -> t
         if gains[at] < _LEAST_GAIN:
             break
         layer, its = left.pop(at)
-        if explains(sums, its < best, layer, rest):
+        if explains(sums, its < best, layer, rest) and _stands_out(sums, its < best, layer, error):
             picked.append(layer)
             best = np.minimum(best, its)
     return tuple(picked)

@@ -63,7 +63,7 @@ class Sums:
 
     def stillness(self) -> Doubles:
         """How far the error of what is thought to lie under the overlay stays the same over time, 0 to 1, [h, w]."""
-        return _STILL / (_STILL + self.change())
+        return np.asarray(_STILL / (_STILL + self.change()))
 
     def at(self, pixels: NDArray[np.intp]) -> Sums:
         """The sums of some pixels, flat."""
