@@ -59,7 +59,7 @@ class Sums:
     def change(self) -> Doubles:
         """Variance over time of what is thought to lie under the overlay, [h, w], mean of the channels."""
         variance = self.under2 - self.under**2 / self.count[..., None]
-        return np.maximum(variance @ self.channels, 0) / self.count / self.channels.sum()
+        return np.asarray(np.maximum(variance @ self.channels, 0) / self.count / self.channels.sum())
 
     def stillness(self) -> Doubles:
         """How far the error of what is thought to lie under the overlay stays the same over time, 0 to 1, [h, w]."""
