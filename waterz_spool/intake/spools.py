@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from waterz_spool.config import Config
-from waterz_spool.errors import SetupError, TryAgainError
+from waterz_spool.errors import SetupError, TryAgainError, UsageError
 from waterz_spool.spool import FileOps, Spool, SpoolLayout, SpoolSettings, storage_error
 from waterz_spool.spool.mount import newest_verdict
 
@@ -30,11 +30,36 @@ def private_spool() -> Path:
 
 
 def open_or_create(root: Path, config: Config) -> Spool:
-    """The spool at ``root``; a new one gets the timing that its file system needs."""
+    """The spool at ``root``; a new one gets the timing that its file system needs.
+
+    Raises:
+        UsageError: The folder is no spool and holds other things.
+        SetupError: No spool can be made or used there.
+    """
     try:
+        _check_free(root)
         return Spool.create(root.absolute(), settings_for(root.absolute(), config.spool.lease_s))
     except OSError as error:
         raise _no_spool(root.absolute(), error) from error
+
+
+def _check_free(root: Path) -> None:
+    """Make no spool among the files of a folder that serves another purpose."""
+    layout = SpoolLayout(root.absolute())
+    if not root.is_dir() or layout.spool_file.exists():
+        return
+    own = {folder.name for folder in layout.folders}
+    names = sorted(path.name for path in root.iterdir())
+    others = [name for name in names if name not in own and not name.startswith(_HARMLESS)]
+    if others:
+        raise UsageError(
+            f"the folder is no spool and holds other things: {', '.join(others[:3])}{', ..' if others[3:] else ''}",
+            where=str(root),
+            todo=f"name an empty or a new folder, for example {root}/spool",
+        )
+
+
+_HARMLESS = (".", "lost+found", "doctor.", "$")
 
 
 def _no_spool(root: Path, error: OSError) -> SetupError:

@@ -108,7 +108,9 @@ class Spool:
         data = read_settled(ops, layout.spool_file)
         if data is None:
             raise SetupError(
-                "not a spool: no spool.json", where=str(root), todo="name the folder that `submit` or `run` made"
+                "not a spool: no spool.json",
+                where=str(root),
+                todo=f"check the name; waterz-spool init {root} makes one",
             )
         file = decode_spool_file(data, layout.spool_file)
         settings = settings_after(file.settings, newest_verdict(ops, layout), layout.root)
