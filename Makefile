@@ -10,13 +10,22 @@ INFRA := storm or slurm or sharedfs
 CV2_WITHOUT_LIBGL = $(BIN)/python -c "import cv2" 2>/dev/null || { echo "no libGL.so.1: using opencv-python-headless"; \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(BIN)/python -m pip install --quiet --force-reinstall --no-deps opencv-python-headless; }
 
-.PHONY: demo test test-infra check check-light format clean
+.PHONY: demo test test-pictures test-others test-infra check check-light format clean
 
 demo: $(VENV)/.light
 	$(BIN)/waterz-spool demo $(DEMO)
 
+# two at a time: the tests of pictures and networks, and all others; each half fits on one core
 test: $(VENV)/.full check
-	$(BIN)/python -m pytest -m "not ($(INFRA))"
+	$(MAKE) --jobs=2 --output-sync=line test-pictures test-others
+
+PICTURES := tests/detect tests/media tests/propainter tests/restore
+
+test-pictures: $(VENV)/.full
+	$(BIN)/python -m pytest $(PICTURES) -m "not ($(INFRA))"
+
+test-others: $(VENV)/.full
+	$(BIN)/python -m pytest $(PICTURES:%=--ignore=%) -m "not ($(INFRA))"
 
 test-infra: $(VENV)/.full
 	$(BIN)/python -m pytest -m "$(INFRA)"
