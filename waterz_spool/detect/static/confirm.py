@@ -43,6 +43,7 @@ MIN_TEXTURE = 2.5
 MIN_ALIVE = 0.05  # (0.10; screens, slides 0.00)
 MAX_AREA = 0.06
 MIN_COVERED = 0.9
+MIN_ROAM = 0.33  # (0.92; within a face less)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Proof:
         alive: Share of the pixels around it that change from one frame to the next, median.
         area: Of the picture, share.
         covered: Share of the frames in which it is seen.
+        roam: How far apart its places are, as a share of the picture's shorter side.
     """
 
     stands: int
@@ -70,6 +72,7 @@ class Proof:
     alive: float
     area: float
     covered: float
+    roam: float
 
     @property
     def doubts(self) -> dict[str, float]:
@@ -84,6 +87,7 @@ class Proof:
             "the picture around it stands still": self.alive / MIN_ALIVE,
             "it is too large": MAX_AREA / max(self.area, 1e-6),
             "it is not seen in all frames": self.covered / MIN_COVERED,
+            "it stays within a part of the picture as large as a face": self.roam / MIN_ROAM,
         }
         return {why: max(0.0, near) for why, near in checks.items() if near < 1}
 
@@ -178,11 +182,11 @@ class Confirm:
             _Place(stands[i], (stands[i].place[0] - self.pad[0], stands[i].place[1] - self.pad[1]), size)
             for i in chosen
         ]
-        self._picture_px, self._count = 1, 0
+        self._picture_px, self._side_px, self._count = 1, 1, 0
 
     def add(self, index: int, picture: NDArray[np.uint8]) -> None:
         """The next frame, small."""
-        self._picture_px, self._count = picture.size, index + 1
+        self._picture_px, self._side_px, self._count = picture.size, min(picture.shape), index + 1
         for place in self._places:
             place.add(index, picture)
 
@@ -191,7 +195,7 @@ class Confirm:
         seen = [place for place in self._places if min(place.counts) >= 2]
         empty = np.zeros(self._size[::-1], np.uint8)
         if len(seen) < 2:
-            return self._template, empty, Proof(len(self._stands), *([0.0] * 8))
+            return self._template, empty, Proof(len(self._stands), *([0.0] * 9))
         differences = np.stack([place.difference() for place in seen])
         times = np.maximum(1, np.sum([place.shown for place in seen], axis=0))
         mean = np.asarray(differences.sum(axis=0) / times, np.float32)
@@ -226,7 +230,12 @@ class Confirm:
             alive=float(alive),
             area=float(own.sum()) / self._picture_px,
             covered=self._covered(),
+            roam=self._roam(),
         )
+
+    def _roam(self) -> float:
+        places = np.array([stand.place for stand in self._stands])
+        return float(np.ptp(places, axis=0).max()) / self._side_px
 
     def _moved(self) -> float:
         good = [

@@ -158,7 +158,9 @@ def _why_nothing(evidence: Evidence, rejected: list[Rejected]) -> str:
     if any(item.reason in (bars.IN_BAR, bars.GOES_ON) for item in rejected):
         return "what stays in place stands in a bar beside the picture, where nothing moves behind it; give its box"
     if any(item.missing and item.reason != STATIC for item in rejected):
-        return "something stays in place while the picture moves, but it is not certain what belongs to it"
+        return (
+            "something stays in place while the picture moves, but it is not certain what it is and what belongs to it"
+        )
     if any(item.reason == STATIC for item in rejected) or scene_is_static(evidence, np.zeros_like(evidence.busy)):
         return (
             "the camera seems to stand still, so that an overlay looks like the scene; "

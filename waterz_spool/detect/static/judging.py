@@ -34,10 +34,13 @@ AROUND_PX, MIN_RING_PX = (3, 24), 20
 MAX_SPAN = 0.9  # of the frame's width or height
 MIN_SPAN_SHARE = 0.6  # of a known box, or of all edges that belong together: what the found pixels span
 MIN_SHARE = 0.5  # of the short windows in which an overlay's edge persists; half of it at the end of a plate
+MAX_THING, MAX_BESIDE = 0.25, 0.05  # of the picture: what moves, of a face-sized thing, and elsewhere
+OVER_NOISE, MAX_NOISE = 3.0, 2.0  # times the noise is movement; grey levels, of a quarter that stands still
 NEAR_PX = 8  # of a candidate: there its own edges lie
 MAX_STATIC_SCENE = 0.2  # share of the scene's own edges that may persist
 
 STATIC = "the background is static too"
+ON_A_THING = "it lies on a small part of the picture that moves by itself, as a face does"
 MORE = "an edge beside it stays, too: there is more of it than was found"
 
 
@@ -71,7 +74,7 @@ def judged(luma: Sequence[Image], evidence: Evidence, share: Image) -> tuple[Mas
         rejected = [replace(item, confidence=0.0, missing=False) for item in rejected]
         rejected += [Rejected(boxes_of(taken)[0], STATIC)] if taken.any() else []
         return np.zeros_like(taken), rejected
-    whole, halves = _whole(looks, taken, share, evidence.activity)
+    whole, halves = _whole(looks, taken, share, evidence)
     return whole, rejected + halves
 
 
@@ -82,13 +85,14 @@ def _sum_of(masks: Sequence[Mask], like: Mask) -> Mask:
     return done
 
 
-def _whole(looks: Sequence[_Look], taken: Mask, share: Image, activity: Image) -> tuple[Mask, list[Rejected]]:
-    """What was found wholly as one mask, and the rest with all that stays beside it."""
+def _whole(looks: Sequence[_Look], taken: Mask, share: Image, evidence: Evidence) -> tuple[Mask, list[Rejected]]:
+    """What was found wholly as one mask; and the rest with all that stays beside it, and what may belong to a face."""
     whole, halves = np.zeros_like(taken), list[Rejected]()
     for look in looks:
-        rest = remains(look.mask, taken, share, activity, around=look.around)
-        if rest.any():
-            halves.append(Rejected(_hull(look.mask | rest), MORE, HALF_FOUND, missing=True))
+        rest = remains(look.mask, taken, share, evidence.activity, around=look.around)
+        if rest.any() or _on_a_moving_thing(look.mask, evidence):
+            why = MORE if rest.any() else ON_A_THING
+            halves.append(Rejected(_hull(look.mask | rest), why, HALF_FOUND, missing=True))
         else:
             whole |= look.mask
     return whole, halves
@@ -170,6 +174,17 @@ def _look_at(candidate: _Candidate, luma: Sequence[Image], evidence: Evidence, s
         x0, y0, x1, y1 = candidate.plate
         plate_px[y0:y1, x0:x1] = int((x1 - x0) * (y1 - y0) <= MAX_PLATE_AREA * mask.size)
     return _Look(mask | plate_px, plate_px, around, doubts, _half(mask | plate_px, candidate.box, evidence))
+
+
+def _on_a_moving_thing(mask: Mask, evidence: Evidence) -> bool:
+    """Whether a mask lies on a small part of the picture that moves by itself, as a face does, before a still one."""
+    noise = float(np.quantile(evidence.motion, 0.25))
+    moving = evidence.motion >= max(MIN_MOTION, OVER_NOISE * noise)
+    joined = cv2.morphologyEx(moving.astype(np.uint8), cv2.MORPH_CLOSE, disc(NEAR_PX)) | mask
+    _, labels = cv2.connectedComponents(joined)
+    thing = np.isin(labels, np.unique(labels[mask > 0]))
+    small = int(thing.sum()) < MAX_THING * mask.size and int(moving[~thing].sum()) < MAX_BESIDE * mask.size
+    return small and noise < MAX_NOISE
 
 
 def _half(mask: Mask, box: Box, evidence: Evidence) -> str:
