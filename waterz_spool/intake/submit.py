@@ -21,7 +21,7 @@ import msgspec
 from waterz_spool import media
 from waterz_spool.config import Config, IngestConfig, SlurmConfig
 from waterz_spool.errors import InputError, UsageError
-from waterz_spool.intake.tracksfile import check_tracks, combined, tracks_files
+from waterz_spool.intake.tracksfile import check_tracks, combined, given_tracks, tracks_files
 from waterz_spool.records import DisplayBox
 from waterz_spool.spool import Budget, Job, Spool
 from waterz_spool.stages.contract.request import (
@@ -211,6 +211,7 @@ def _request(video: Path, order: Order, config: Config, base: Path | None, root:
         language=order.language or "und",
         boxes=order.boxes,
         exact_boxes=order.exact_boxes,
+        tracks=given_tracks(order.tracks) if order.tracks else (),
         mask="mask.mkv" if order.tracks else _mask_name(order.mask),
         mask_from=_mask_from(order),
         review=order.review,

@@ -1,8 +1,8 @@
 """tracks.json: what `detect` found, one track per line, for people to correct, and back into masks.
 
 A track masks what masks.mkv shows inside its box; in frames where masks.mkv shows nothing there (a track that was
-moved, prolonged or added by hand), or where there is no masks.mkv, it masks the whole box. What lies
-outside all tracks is not masked.
+moved, prolonged or added by hand), or where there is no masks.mkv, the overlay's own pixels inside its box are looked
+for when the job is prepared. What lies outside all tracks is not masked.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from waterz_spool.detect.masks import Mask
 from waterz_spool.errors import InputError
 from waterz_spool.geometry import Geometry
 from waterz_spool.records import DisplayBox
+from waterz_spool.stages.contract.request import GivenTrack
 
 SCHEMA = 1
 _CAP_BYTES = 16 << 20
@@ -37,6 +38,7 @@ class TrackLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     box: DisplayBox  # x, y, width, height in px of the displayed picture
     score: float | None = None  # the model's confidence; null where a detector has none
     label: str = ""
+    exact: bool = False  # where masks.mkv shows nothing in its box, it masks the whole box
 
 
 class TracksFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,6 +134,16 @@ def tracks_files(given: Path) -> list[Path]:
     return [given / TRACKS, *(path for path in [given / MASKS] if path.is_file())]
 
 
+def given_tracks(given: Path) -> tuple[GivenTrack, ...]:
+    """The tracks of a folder or file as a job's request holds them.
+
+    Raises:
+        InputError: Unreadable or impossible.
+    """
+    found = read_tracks(tracks_files(given)[0])
+    return tuple(GivenTrack(start=t.start, stop=t.stop, box=t.box, exact=t.exact) for t in found.tracks)
+
+
 def check_tracks(given: Path, video: Path) -> None:
     """Refuse tracks that are not of this video.
 
@@ -149,7 +161,7 @@ def check_tracks(given: Path, video: Path) -> None:
 
 
 def combined(given: Path, out: Path) -> Path:
-    """The mask video that tracks and masks make together; without masks every track masks its whole box.
+    """The masks inside the tracks as a video; without masks it is empty.
 
     Raises:
         InputError: The mask video does not fit the tracks.
@@ -183,6 +195,5 @@ def _cut(mask: Mask, tracks: Sequence[TrackLine]) -> Mask:
     kept = np.zeros_like(mask)
     for track in tracks:
         x, y, w, h = track.box
-        part = mask[y : y + h, x : x + w]
-        kept[y : y + h, x : x + w] |= part if part.any() else np.uint8(255)
+        kept[y : y + h, x : x + w] |= mask[y : y + h, x : x + w]
     return kept

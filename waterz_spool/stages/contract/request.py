@@ -20,6 +20,15 @@ MUX = "mux"
 """Captions become a subtitle track of the result."""
 
 
+class GivenTrack(msgspec.Struct, frozen=True, kw_only=True):
+    """A box that holds an overlay in some frames."""
+
+    start: int  # first frame
+    stop: int  # one past the last
+    box: DisplayBox
+    exact: bool = False  # masked as it is
+
+
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that shapes a job's result, beside the pinned source itself."""
 
@@ -28,6 +37,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     output: str  # absolute path of the result
     boxes: tuple[DisplayBox, ...] = ()  # an overlay lies in each; its own pixels are masked
     exact_boxes: tuple[DisplayBox, ...] = ()  # masked as they are
+    tracks: tuple[GivenTrack, ...] = ()  # in frames in which the mask shows nothing inside, what lies in each is masked
     mask: str = ""  # name of the pinned mask in the job's source folder; empty when there is none
     mask_from: str = ""  # how the user named it, for messages: --mask FILE or --tracks DIR
     limits: tuple[DisplayBox, ...] = ()  # what a detector finds outside is dropped; empty is no limit

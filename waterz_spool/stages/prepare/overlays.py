@@ -132,6 +132,32 @@ class FoundOverlay:
             yield cut
 
 
+class UnitedOverlay:
+    """What either of two overlays masks.
+
+    Args:
+        one: Its name is that of both.
+        other: The other.
+    """
+
+    def __init__(self, one: Overlay, other: Overlay) -> None:
+        self.source = one.source
+        self._parts = one, other
+
+    def masks(self, frame_count: int) -> Iterator[Mask]:
+        """The greater weight of both."""
+        before, both = None, np.zeros((0, 0), np.uint8)
+        for pair in zip(*(part.masks(frame_count) for part in self._parts), strict=True):
+            if before is None or pair[0] is not before[0] or pair[1] is not before[1]:
+                before, both = pair, np.maximum(*pair)
+            yield both
+
+
+def united(given: Overlay, found: Sequence[MaskPatch], info: VideoInfo) -> Overlay:
+    """What is given, and what was found beside it."""
+    return UnitedOverlay(given, FoundOverlay(found, info, source=given.source)) if found else given
+
+
 class VideoOverlay:
     """A mask video: one mask per frame of the source, as many frames, of the same size.
 

@@ -33,7 +33,7 @@ from waterz_spool.spool import Job, PrepClaim
 from waterz_spool.stages.contract.payloads import plan_of, segment_job_of
 from waterz_spool.stages.contract.request import JobRequest, decode_request
 from waterz_spool.stages.prepare.asked import dropped_hdr, encode_settings, with_quality
-from waterz_spool.stages.prepare.boxes import boxed
+from waterz_spool.stages.prepare.boxes import boxed, tracked
 from waterz_spool.stages.prepare.candidates import candidates_of
 from waterz_spool.stages.prepare.copying import plan_copying
 from waterz_spool.stages.prepare.detectors import find
@@ -49,6 +49,7 @@ from waterz_spool.stages.prepare.overlays import (
     coded_box,
     hidden_by,
     picture_overlay,
+    united,
 )
 from waterz_spool.stages.prepare.sheet import Looked, shown_tracks, write_sheet
 from waterz_spool.stages.prepare.survey import Survey, survey
@@ -252,7 +253,9 @@ def _overlays(
         inside = boxed(request, source, info, pts, span=_frame_range(request, info, pts), check=check)
         return FoundOverlay(inside.patches, info, source="box"), Findings(inside.patches), inside.notes
     if (given := _given(request, info, mask, pts)) is not None:
-        return given, Findings(()), ()
+        inside = tracked(request, source, info, pts, given, check=check)
+        found = Findings(inside.patches)
+        return united(given, inside.patches, info), found, inside.notes
     assert detector is not None  # neither boxes nor mask
     found = find(detector, source, info, pts, request, check=check)
     return FoundOverlay(found.patches, info, source=detector.name, limits=request.limits), found, ()
@@ -370,6 +373,10 @@ def overlay_of(plan: Plan, request: JobRequest, mask: Path | None) -> Overlay:
     Raises:
         UsageError: The plan is not that of the request.
     """
+    if plan.patches and request.tracks:
+        given = VideoOverlay(mask, plan.video) if mask else None
+        assert given is not None  # tracks come with masks
+        return united(given, plan.patches, plan.video)
     if plan.patches:
         return FoundOverlay(plan.patches, plan.video, source=plan.overlay_source, limits=request.limits)
     found = _given(request, plan.video, mask, plan.pts)
