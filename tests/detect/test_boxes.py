@@ -11,10 +11,10 @@ from tests.detect.test_refine import HEIGHT, WIDTH, around, burnt, caption, scen
 from tests.integration.conftest import write_video
 from waterz_spool import config, media
 from waterz_spool.errors import UsageError
-from waterz_spool.stages.contract.request import JobRequest, decode_request, encode_request
+from waterz_spool.stages.contract.request import GivenTrack, JobRequest, decode_request, encode_request
 from waterz_spool.stages.prepare.asked import check_request
 from waterz_spool.stages.prepare.overlays import FoundOverlay
-from waterz_spool.stages.prepare.prepare import make_plan
+from waterz_spool.stages.prepare.prepare import make_plan, overlay_of
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,28 @@ def test_an_exact_box_is_taken_as_it_is_and_limited_in_time(video):
     whole[30:70, 20:120] = 255
     assert not any(mask.any() for mask in masks[:12]) and all(np.array_equal(mask, whole) for mask in masks[12:])
     assert plan.notes == ("box 20,30,100,40: taken whole, as asked",)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_track_without_masks_is_refined_unless_it_is_exact(video, tmp_path, exact):
+    box, info = around(two_captions("outline")), media.probe(video)
+    mask = write_video(tmp_path / "mask.mkv", np.zeros((40, HEIGHT, WIDTH, 3), np.uint8), audio=False)
+    track = GivenTrack(start=2, stop=40, box=shown(box), exact=exact)
+    given = request(video, tracks=(track,), mask=mask.name)
+    plan = make_plan(given, video, info, mask)
+    masks = list(overlay_of(plan, given, mask).masks(40))
+    one = caption("outline", ("We should have gone", "an hour ago."))[..., 3] > 0.05
+    assert not masks[0].any() and not masks[1].any()
+    assert all((each[one] > 0).mean() > 0.99 for each in masks[2:18])
+    assert bool(masks[19].any()) == exact
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    assert (np.count_nonzero(masks[10]) == area) == exact
+
+
+def test_a_track_of_requests_of_earlier_versions_is_none(video):
+    old = json.loads(encode_request(request(video)))
+    del old["tracks"]
+    assert decode_request(json.dumps(old).encode()).tracks == ()
 
 
 def test_a_box_that_holds_nothing_is_taken_whole_and_says_so(video):

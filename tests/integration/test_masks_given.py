@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.integration.conftest import BOX, FRAMES, HEIGHT, WIDTH, as_json, write_video
+from tests.detect.test_refine import around, burnt, scene, two_captions
+from tests.integration.conftest import BOX, FRAMES, HEIGHT, WIDTH, as_json, read_bgr, write_video
 from tests.media import make
 from waterz_spool import media
 from waterz_spool.geometry import Geometry
@@ -213,6 +214,16 @@ def test_a_tracks_file_alone_masks_whole_boxes(tmp_path, video, cli):
     assert sorted((t.start, t.stop, t.box) for t in plan.tracks) == [
         (0, FRAMES, (X, Y, X + W, Y + H)), (24, 48, (10, 90, 50, 110)),
     ]  # fmt: skip
+
+
+def test_frames_in_which_nothing_stands_in_a_box_come_out_as_they_went_in(tmp_path, cli):
+    captions = two_captions("outline")
+    path = write_video(tmp_path / "in.mp4", burnt(scene(moving=True), captions), audio=False)
+    x0, y0, x1, y1 = around(captions)
+    cli("run", path, "--box", f"{x0},{y0},{x1 - x0},{y1 - y0}", "--lossless", "-o", "out.mkv")
+    before, after = read_bgr(path), read_bgr(tmp_path / "out.mkv")
+    same = (before == after).all(axis=(1, 2, 3))
+    assert set(np.flatnonzero(same)) == {index for index, each in enumerate(captions) if each is None}
 
 
 def test_corners_instead_of_a_size_are_told(video, cli):
