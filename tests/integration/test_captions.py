@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import av
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from tests.integration.conftest import as_json, scene_frames, write_video
 from waterz_spool import media
 from waterz_spool.detect.text import TextReader
+from waterz_spool.stages.captions.strip import strip_of
 
 CAPTIONS = ((10, 40, ("I told you", "to leave.")), (48, 86, ("Where is he?",)))
 RATE, BOX = 24, "44,88,168,54"
@@ -89,3 +92,27 @@ def test_times_are_those_of_the_frames_to_the_millisecond():
     cues = (Cue(start=0, stop=30, text="a"), Cue(start=100, stop=400, text="b\nc"))
     text = media.srt_text(cues, pts, 1001, Fraction(1, 30000))
     assert text == "1\n00:00:00,000 --> 00:00:01,001\na\n\n2\n00:00:03,337 --> 00:00:13,347\nb\nc\n"
+
+
+@dataclass(frozen=True)
+class SomePlan:
+    video: object
+    pts: tuple
+    frame_count: int
+
+
+@pytest.mark.parametrize("fade", [0, 4])
+def test_a_caption_that_fades_is_there_before_and_after_its_mask(fade, tmp_path):
+    frames = scene_frames(96).astype(np.float32)
+    written = frames.astype(np.uint8)
+    for frame in written:
+        said(frame, ("Slowly",))
+    for t in range(30, 60):
+        seen = min(1.0, (t - 29) / (fade + 1), (60 - t) / (fade + 1))
+        frames[t] += seen * (written[t] - frames[t])
+    video = write_video(tmp_path / "a.mp4", np.rint(frames).astype(np.uint8), audio=False)
+    info = media.probe(video)
+    pts = tuple(media.frame_times(video, info))
+    late = 30 + fade // 2, 60 - fade // 2
+    strip = strip_of((60, 100, 140, 40), *late, SomePlan(info, pts, len(pts)), video)
+    assert (strip.fades_in(), strip.fades_out()) == (fade // 2, fade // 2)

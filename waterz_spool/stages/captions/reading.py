@@ -14,17 +14,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from waterz_spool import media
 from waterz_spool.detect import patches
 from waterz_spool.detect.base import Detection
-from waterz_spool.detect.masks import area, overlap_px
+from waterz_spool.detect.masks import area, overlap_px, union
 from waterz_spool.detect.text import TextNetwork, TextReader
 from waterz_spool.geometry import Geometry
-from waterz_spool.records import Box, Cue, MaskPatch, Plan
+from waterz_spool.records import Box, Cue, DisplayBox, Plan
+from waterz_spool.stages.captions.strip import strip_of
 
-FRAMES = 5  # of a state that are read together
 AROUND = 0.25  # of a line's height: so much of the picture around it is shown to the reading network
 SURE = 0.6  # mean confidence of a line that is believed
 LONGEST_S, MOST_SHARE = 30.0, 0.6  # what stands longer, or in more of the video, is no caption
@@ -43,6 +41,15 @@ class _Line:
     score: float
 
 
+@dataclass(frozen=True)
+class _State:
+    """A place in which something stands over some frames, in displayed px."""
+
+    place: DisplayBox
+    start: int
+    stop: int
+
+
 def captions_of(plan: Plan, source: Path, *, check: Callable[[], None]) -> tuple[Cue, ...]:
     """The captions of a plan's overlays, in order of time.
 
@@ -57,45 +64,48 @@ def captions_of(plan: Plan, source: Path, *, check: Callable[[], None]) -> tuple
     """
     find, read = TextNetwork(), TextReader()
     lines: list[_Line] = []
-    for patch in sorted(plan.patches, key=lambda each: (each.start, each.stop, each.path)):
+    for state in _states(plan):
         check()
-        if _comes_and_goes(patch, plan):
-            picture, corner = _picture(patch, plan, source)
-            lines += _lines(patch, picture, corner, find, read)
+        lines += _lines(state, plan, source, find, read)
     return tuple(_cues(_joined(lines)))
 
 
-def _comes_and_goes(patch: MaskPatch, plan: Plan) -> bool:
-    tick_s = Fraction(*plan.video.time_base)
+def _states(plan: Plan) -> Iterator[_State]:
+    """What comes and goes; masks of the same frames are one."""
     ends = (*plan.pts, plan.pts[-1] + plan.last_duration)
-    lasts_s = (ends[patch.stop] - ends[patch.start]) * tick_s
-    return lasts_s <= LONGEST_S and patch.stop - patch.start <= max(1.0, MOST_SHARE * plan.frame_count)
-
-
-def _picture(patch: MaskPatch, plan: Plan, source: Path) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """The mean of some frames of a state as displayed, around its place, and that part's corner in displayed px."""
+    boxes: dict[tuple[int, int], Box] = {}
+    for patch in plan.patches:
+        span, box = (patch.start, patch.stop), patches.box_of(patch)
+        boxes[span] = union(boxes[span], box) if span in boxes else box
     shown = Geometry.of(plan.video)
-    x, y, w, h = shown.shown_box(patches.box_of(patch))
-    edge = max(8, h // 3)
+    for (start, stop), box in sorted(boxes.items()):
+        lasts_s = (ends[stop] - ends[start]) * Fraction(*plan.video.time_base)
+        if lasts_s <= LONGEST_S and stop - start <= max(1.0, MOST_SHARE * plan.frame_count):
+            yield _State(_around(shown.shown_box(box), shown.shown), start, stop)
+
+
+def _around(place: DisplayBox, size: tuple[int, int]) -> DisplayBox:
+    x, y, w, h = place
+    edge = max(8, min(h, 90) // 3)
     left, top = max(0, x - edge), max(0, y - edge)
-    count = min(FRAMES, patch.stop - patch.start)
-    wanted = [patch.start + (2 * at + 1) * (patch.stop - patch.start) // (2 * count) for at in range(count)]
-    total: NDArray[np.int64] | int = 0
-    for frame in media.stills(source, plan.video, plan.pts, wanted):
-        part = shown.small(frame.picture, 1.0)[top : y + h + edge, left : x + w + edge]
-        total = total + part.astype(np.int64)
-    return np.asarray((total + count // 2) // count, np.uint8), (left, top)
+    return left, top, min(size[0], x + w + edge) - left, min(size[1], y + h + edge) - top
 
 
-def _lines(
-    patch: MaskPatch, picture: NDArray[np.uint8], corner: tuple[int, int], find: TextNetwork, read: TextReader
-) -> Iterator[_Line]:
-    for one in find(picture):
-        x0, y0, x1, y1 = _wider(one, picture.shape)
-        text, score = read(np.ascontiguousarray(picture[y0:y1, x0:x1]))
+def _lines(state: _State, plan: Plan, source: Path, find: TextNetwork, read: TextReader) -> Iterator[_Line]:
+    """What can be read in a state, with the frames in which it fades in and out."""
+    strip = strip_of(state.place, state.start, state.stop, plan, source)
+    found = []
+    for one in find(strip.picture):
+        x0, y0, x1, y1 = _wider(one, strip.picture.shape)
+        text, score = read(np.ascontiguousarray(strip.picture[y0:y1, x0:x1]))
         if score >= SURE and any(map(str.isalnum, text)) and not _CLOCK.search(text):
-            box = x0 + corner[0], y0 + corner[1], x1 + corner[0], y1 + corner[1]
-            yield _Line(text, box, patch.start, patch.stop, score)
+            left, top = state.place[:2]
+            found.append(
+                _Line(text, (x0 + left, y0 + top, x1 + left, y1 + top), state.start, state.stop, round(score, 4))
+            )
+    if found:
+        start, stop = state.start - strip.fades_in(), state.stop + strip.fades_out()
+        yield from (replace(line, start=start, stop=stop) for line in found)
 
 
 def _wider(one: Detection, shape: tuple[int, ...]) -> Box:
