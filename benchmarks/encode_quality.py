@@ -48,9 +48,8 @@ def main() -> None:
     for source in map(Path, sys.argv[1:]):
         info = media.probe(source)
         archive = media.encode_settings(info, container="mkv")
-        pts = media.frame_times(source, info)
         begun = time.process_time()
-        chosen = media.like_source(source, info, archive, pts)
+        chosen = media.like_source(source, info, archive)
         choosing_s = time.process_time() - begun
         own, quantiser = packets_bytes(source, info.stream_index), mean_quantiser(source, info)
         print(f"{source.name} {info.codec} {info.width}x{info.height}, quantiser {quantiser and round(quantiser, 1)}, "

@@ -24,7 +24,7 @@ def chosen(source: Path, **options: Any) -> tuple[Any, Any]:
     """Facts and settings of a source."""
     info = media.probe(source)
     settings = media.encode_settings(info, container=media.container_of(source), **options)
-    return info, media.like_source(source, info, settings, media.frame_times(source, info))
+    return info, media.like_source(source, info, settings)
 
 
 def test_the_coarser_the_source_the_smaller_the_result(tmp_path: Path) -> None:
@@ -35,7 +35,8 @@ def test_the_coarser_the_source_the_smaller_the_result(tmp_path: Path) -> None:
         quantiser = mean_quantiser(source, info)
         assert quantiser == pytest.approx(crf, abs=9)
         encoded(source, info, settings, tmp_path / "out.mkv")
-        assert -1 < psnr(source, info, tmp_path / "out.mkv") - wanted_db(quantiser) < 4.5
+        # a scene without noise is predicted better in a whole video than in a short piece
+        assert -1 < psnr(source, info, tmp_path / "out.mkv") - wanted_db(quantiser) < 7
         found.append(float(settings.options["crf"]))
         assert settings.options["preset"] == "faster"
     assert found == sorted(found) and found[0] >= 11 and found[-1] - found[0] >= 3
@@ -62,12 +63,11 @@ def test_the_choice_is_the_same_every_time(tmp_path: Path) -> None:
 def test_what_the_user_gave_is_left_alone(tmp_path: Path) -> None:
     source = video(tmp_path / "a.mp4", 28)
     info = media.probe(source)
-    pts = media.frame_times(source, info)
     plain = media.encode_settings(info, container="mp4")
     for given in ({"qp": "20"}, {"x264-params": "bitrate=900"}):
-        assert media.like_source(source, info, plain, pts, given=given) == plain
+        assert media.like_source(source, info, plain, given=given) == plain
     slow = media.encode_settings(info, container="mp4", preset="slow")
-    assert media.like_source(source, info, slow, pts, preset="slow").options["preset"] == "slow"
+    assert media.like_source(source, info, slow, preset="slow").options["preset"] == "slow"
 
 
 def test_encoders_without_a_scale_stay_as_they_are(tmp_path: Path) -> None:

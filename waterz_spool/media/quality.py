@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from contextlib import suppress
 from math import log10
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import av
 import msgspec
 import numpy as np
 
-from waterz_spool.media.decoding import Frame, decode
+from waterz_spool.media.decoding import Frame
 from waterz_spool.media.encode import SegmentEncoder
 from waterz_spool.media.encoders import ENCODERS
 from waterz_spool.media.pixels import Planes, planes, work_format
@@ -28,8 +28,8 @@ from waterz_spool.records import EncodeSettings, VideoInfo
 
 _MOST_DB, _LEAST_DB = 46.0, 34.0
 _UNKNOWN_DB = 43.0  # where no quantiser is known
-_QUANTISER, _AT_QUANTISER_DB, _DB_PER_STEP = 26.0, 42.6, 0.4
-_PLACES, _PIECE_FRAMES, _READ_FRAMES = 3, 7, 16
+_QUANTISER, _AT_QUANTISER_DB, _DB_PER_STEP = 26.0, 43.0, 0.4
+_PLACES, _PIECE_FRAMES, _MOST_PASSED = 3, 7, 60
 _STEP, _FAR = 0.5, 2.0
 _PROBES = {"libvpx-vp9": (12.0, 36.0), "libsvtav1": (12.0, 36.0)}
 _X26X_PROBES = (3.0, 11.0)  # above the encoder's best
@@ -43,7 +43,6 @@ def like_source(
     source: Path,
     info: VideoInfo,
     settings: EncodeSettings,
-    pts: Sequence[int],
     *,
     preset: str | None = None,
     given: Mapping[str, str] | None = None,
@@ -55,7 +54,6 @@ def like_source(
         source: The video.
         info: Its facts.
         settings: With the best quality that is taken.
-        pts: True pts of all frames.
         preset: That the user asked for.
         given: Options of the encoder that the user gave: if they steer its quality, it is left to them.
         check: Called between pieces; raises to stop.
@@ -71,17 +69,17 @@ def like_source(
     if work_format(settings.pix_fmt).pix_fmt != work_format(info.pix_fmt).pix_fmt:
         return settings
     best = float(settings.options[encoder.quality])
-    wanted = wanted_db(mean_quantiser(source, info))
     values = [best + step for step in _PROBES.get(settings.codec, _X26X_PROBES)]
 
-    def measured(values: Sequence[float]) -> list[float]:
+    def measured(values: Sequence[float]) -> tuple[list[float], list[float]]:
         tried = [_with(settings, encoder.quality, f"{value:g}") for value in values]
-        return _psnr(source, info, tried, pts, check)
+        return _measured(source, info, tried, check)
 
-    psnr = measured(values)
+    psnr, quantisers = measured(values)
+    wanted = wanted_db(float(np.mean(quantisers)) if quantisers else None)
     found = _solved(wanted, values, psnr)
     if found > values[-1] + _FAR:  # the line is a curve: look there, too
-        values, psnr = [values[-1], found], [psnr[-1], *measured([found])]
+        values, psnr = [values[-1], found], [psnr[-1], *measured([found])[0]]
         found = _solved(wanted, values, psnr)
     return _with(settings, encoder.quality, f"{max(best, min(found, encoder.worst)):g}")
 
@@ -95,21 +93,44 @@ def wanted_db(quantiser: float | None) -> float:
 
 def mean_quantiser(source: Path, info: VideoInfo) -> float | None:
     """Of the blocks of some frames, as libav's decoder of H.264 exports them; None where it does not."""
-    if info.codec != "h264" or info.bits != 8:
-        return None
     found: list[float] = []
+    for _ in _pieces(source, info, found):
+        pass
+    return float(np.mean(found)) if found else None
+
+
+def _pieces(source: Path, info: VideoInfo, quantisers: list[float]) -> Iterator[list[av.VideoFrame]]:
+    """A few frames from the middles of equal parts of the video, or from shortly behind the keyframes before them.
+
+    Args:
+        source: The video.
+        info: Its facts.
+        quantisers: The mean of each frame that was decoded on the way is appended.
+    """
+    seen = set()
     for place in range(_PLACES):
         with open_file(source) as container:
-            stream = container.streams[info.stream_index]
-            stream.codec_context.options = {**stream.codec_context.options, "export_side_data": "venc_params"}
-            try:
-                if place and container.duration:
-                    container.seek((container.start_time or 0) + container.duration * place // _PLACES)
-                for picture in islice(read_pictures(container, stream), _READ_FRAMES):
-                    found += _quantisers(picture)
-            except av.FFmpegError:
-                continue
-    return float(np.mean(found)) if found else None
+            middle = (container.start_time or 0) + (container.duration or 0) * (2 * place + 1) // (2 * _PLACES)
+            with suppress(av.FFmpegError):  # where one cannot seek, from the beginning
+                container.seek(middle)
+            piece: list[av.VideoFrame] = []
+            with suppress(av.FFmpegError):
+                for number, picture in enumerate(_read(container, info)):
+                    quantisers += _quantisers(picture)
+                    if number >= _MOST_PASSED or (picture.time or 0) * av.time_base >= middle:
+                        piece.append(picture)
+                    if len(piece) == _PIECE_FRAMES:
+                        break
+        if piece and piece[0].pts not in seen:
+            seen.add(piece[0].pts)
+            yield piece
+
+
+def _read(container: Any, info: VideoInfo) -> Iterator[av.VideoFrame]:
+    stream = container.streams[info.stream_index]
+    if info.codec == "h264" and info.bits == 8:
+        stream.codec_context.options = {**stream.codec_context.options, "export_side_data": "venc_params"}
+    return read_pictures(container, stream)
 
 
 def _quantisers(picture: av.VideoFrame) -> list[float]:
@@ -124,12 +145,6 @@ def _quantisers(picture: av.VideoFrame) -> list[float]:
     return []
 
 
-def _starts(count: int) -> list[int]:
-    """First frames of the pieces: in the middle of equal parts of the video."""
-    middles = (count * (2 * place + 1) // (2 * _PLACES) for place in range(_PLACES))
-    return sorted({max(0, min(middle, count - _PIECE_FRAMES)) for middle in middles})
-
-
 def _steers(given: Mapping[str, str]) -> bool:
     nested = (pair.partition("=")[0] for value in given.values() for pair in value.split(":"))
     return not _STEERING.isdisjoint([*given, *nested])
@@ -139,17 +154,16 @@ def _with(settings: EncodeSettings, key: str, value: str) -> EncodeSettings:
     return msgspec.structs.replace(settings, options={**settings.options, key: value})
 
 
-def _psnr(
-    source: Path, info: VideoInfo, tried: Sequence[EncodeSettings], pts: Sequence[int], check: Callable[[], None]
-) -> list[float]:
-    """PSNR of all pieces together with each of some settings."""
-    total = [(0.0, 0) for _ in tried]
-    for start in _starts(len(pts)):
-        stop = min(len(pts), start + _PIECE_FRAMES)
-        piece = list(decode(source, info, start=start, stop=stop, pts=pts))
+def _measured(
+    source: Path, info: VideoInfo, tried: Sequence[EncodeSettings], check: Callable[[], None]
+) -> tuple[list[float], list[float]]:
+    """PSNR of all pieces together with each of some settings, and the source's own quantisers."""
+    total, quantisers = [(0.0, 0) for _ in tried], list[float]()
+    for piece in _pieces(source, info, quantisers):
         check()
-        total = [_sum(was, _noise(piece, info, each)) for was, each in zip(total, tried, strict=True)]
-    return [_db(noise, info) for noise in total]
+        frames = [Frame(number, number, picture) for number, picture in enumerate(piece)]
+        total = [_sum(was, _noise(frames, info, each)) for was, each in zip(total, tried, strict=True)]
+    return [_db(noise, info) for noise in total], quantisers
 
 
 def _noise(piece: Sequence[Frame], info: VideoInfo, settings: EncodeSettings) -> Noise:

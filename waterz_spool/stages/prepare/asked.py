@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,7 +55,6 @@ def with_quality(
     video: Path,
     info: VideoInfo,
     encode: EncodeSettings,
-    pts: Sequence[int],
     *,
     options: EncodeConfig,
     check: Callable[[], None] = lambda: None,
@@ -66,15 +65,12 @@ def with_quality(
         video: The source.
         info: Its facts.
         encode: The encode settings of the job.
-        pts: True pts of all frames.
         options: What the user asked.
         check: Called now and then; raises to stop.
     """
     if options.quality == "archive" or options.crf is not None or options.lossless:
         return encode
-    return media.like_source(
-        video, info, encode, pts, preset=options.preset or None, given=options.options, check=check
-    )
+    return media.like_source(video, info, encode, preset=options.preset or None, given=options.options, check=check)
 
 
 def output_extension(video: Path, config: Config, drop: Collection[int]) -> str:

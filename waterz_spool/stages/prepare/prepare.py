@@ -213,7 +213,7 @@ def make_plan(
         check=looking.surveyed,
     )
     media.check_times(source, info, encode, seen.pts, drop=request.drop)
-    encode = with_quality(source, info, encode, seen.pts, options=config.encode, check=check)
+    encode = with_quality(source, info, encode, options=config.encode, check=check)
     cuts = tuple(sorted({*seen.cuts, *media.long_gaps(seen.pts, info, encode)}))
     overlay, found, notes = _overlays(request, source, info, mask, seen.pts, detector=detector, check=looking.again)
     tracks = _tracks_of(overlay, request, info, len(seen.pts), found=bool(found.patches))
