@@ -132,6 +132,22 @@ class Time:
         return self.now
 
 
+def test_an_eta_is_there_however_seldom_it_is_told(tmp_path):
+    desk = Desk(tmp_path)
+    now = Time()
+    watch = Watch(desk.job, now)
+    desk.prepare()
+    with Session(desk.spool, tasks={"segment"}, threads=False) as session:
+        claim = session.next()
+        for share in (0.1, 0.2, 0.3, 0.4):
+            claim.progress(share, "restoring")
+            session.heart.beat()
+            now.now += 5.0
+            watch.glance(desk.job.state())
+        assert watch.look(desk.job.state()).eta_s > 0
+        claim.released("enough")
+
+
 def test_steps_have_names_and_the_eta_moves(tmp_path):
     desk = Desk(tmp_path)
     now = Time()

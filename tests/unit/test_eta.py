@@ -45,7 +45,7 @@ def test_after_a_tenth_of_the_frames_the_eta_is_right_within_a_fifth(path):
     looks = list(replayed(path))
     _, told, truth = next(look for look in looks if look[0] >= 0.1)
     assert abs(told / truth - 1) < 0.2, (told, truth)
-    middle = [(told, truth) for share, told, truth in looks if 0.1 <= share <= 0.8]
+    middle = [(told, truth) for share, told, truth in looks if 0.1 <= share <= 0.7]
     assert all(abs(told / truth - 1) < 0.35 for told, truth in middle), middle
 
 
@@ -62,10 +62,9 @@ def test_more_workers_share_what_is_left_but_not_the_end():
     for workers in (1, 5):
         eta = Eta(costs)
         for now in (0.0, 10.0):
-            eta.see(now, dict.fromkeys(range(workers), 0.05 * now))
+            eta.see(now, dict.fromkeys(range(workers), 0.04 * now))
         left[workers] = eta.left_s()
-    assert left[5] < left[1] / 4
-    assert left[5] > left[1] / 20
+    assert left[1] / 5 < left[5] < left[1] / 3  # five at work, and one alone at the end
 
 
 def test_without_anything_to_go_by_there_is_none():

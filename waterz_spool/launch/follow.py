@@ -65,6 +65,7 @@ class Following:
     def _look(self, *, show: bool) -> JobState | None:
         state = self.job.state()
         if self._progress and show:
+            self._watch.glance(state)
             self._progress.tell(partial(_look, self._watch, state))
         if state.terminal and (state.published or state.state != "done"):
             raise_if_failed(self.job, state)

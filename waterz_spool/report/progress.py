@@ -22,6 +22,7 @@ from waterz_spool.spool import FINAL, PREP, Job, JobState, Task
 
 _WINDOW_S = 60.0
 _LEAST_S = 2.0  # of restoring before its speed is believed
+_GLANCE_S = 2.0
 _TEXTURED = 64  # segments that are looked at for what texture is made from
 
 
@@ -86,7 +87,7 @@ class Watch:
     def __init__(self, job: Job, now: Callable[[], float] = time.monotonic) -> None:
         self._job = job
         self._now = now
-        self._begun = now()
+        self._begun = self._last = now()
         self._plan: _Plan | None = None
         self._eta: Eta | None = None
         self._textured: dict[int, bool] = {}
@@ -94,8 +95,14 @@ class Watch:
         self._since: dict[str, float] = {}  # when a step was first seen
         self._looked = 0.0  # how much of the look had been done by then
 
+    def glance(self, state: JobState) -> None:
+        """Keep up with the job, however seldom somebody wants to be told: the ETA lives on what was seen."""
+        if self._now() - self._last >= _GLANCE_S:
+            self.look(state)
+
     def look(self, state: JobState) -> Moment:
         """Where the job stands now."""
+        self._last = self._now()
         living = Living.around(self._job)
         step, share = self._step(state, living)
         now = self._now()
