@@ -158,6 +158,14 @@ class Plates(msgspec.Struct, frozen=True, kw_only=True):
     boxes: tuple[Box | None, ...]  # of each crop's plate in the picture; None: it has none
 
 
+class MarkLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """Part of a translucent overlay, with one opacity and one colour."""
+
+    slope: float  # share of light that comes through: 1 - opacity
+    colour: tuple[float, ...]  # in 8-bit levels of the clip's colour model
+    correlation: float  # squared, of what is shown with what lies under it
+
+
 class SegmentJob(msgspec.Struct, frozen=True, kw_only=True):
     """The job file of one segment: all that a worker needs beside the pinned source."""
 
@@ -170,6 +178,7 @@ class SegmentJob(msgspec.Struct, frozen=True, kw_only=True):
     frames: FileRef | None = None  # one lossless video stream per crop, in order of segment.crops
     masks: FileRef | None = None
     plates: Plates | None = None
+    layers: tuple[tuple[MarkLayer, ...] | None, ...] = ()  # of each crop's overlay; None: its own frames tell
     growing: tuple[Box | None, ...] = ()  # of each crop: a mask that is too small may grow in here
     schema: int = SCHEMA
 

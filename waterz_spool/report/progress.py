@@ -73,7 +73,7 @@ class _Plan(msgspec.Struct):
 
 
 class _Given(msgspec.Struct):
-    plates: msgspec.Raw | None = None
+    plates: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Watch:
@@ -155,7 +155,7 @@ class Watch:
             data = self._job.segment(index)
             if data is None:
                 break  # they are published in order
-            self._textured[index] = msgspec.json.decode(data, type=_Given).plates not in (None, _NULL)
+            self._textured[index] = msgspec.json.decode(data, type=_Given).plates != _NULL
             news = news or self._textured[index]
         return news
 

@@ -18,6 +18,7 @@ from waterz_spool.config import RestoreConfig
 from waterz_spool.errors import SetupError
 from waterz_spool.records import Confidence
 from waterz_spool.restore.texture.plate import PlaceOfPlate
+from waterz_spool.restore.unblend.layers import Layer
 from waterz_spool.restore.weights import WeightFile, WeightState, absent, verified, weights_folder
 
 Frames = NDArray[np.uint8] | NDArray[np.uint16]
@@ -49,6 +50,7 @@ class Clip:
         wait: Returns when the first ``count`` frames and masks are there; raises what stopped their reader. Only a
             restorer with ``streams`` gets a clip whose frames are still being read.
         plate: What the shot looks like around the overlay, for texture; None where there is none to be had.
+        layers: Of its overlay, measured elsewhere in the video; empty: it is not to be undone; None: not measured.
         steps: Luma columns and rows per chroma sample of a "yuv" source.
         tell: Told how much of the work is done, 0..1, for progress; in any thread.
     """
@@ -63,6 +65,7 @@ class Clip:
     full_range: bool = False
     wait: Callable[[int], None] = _arrived
     plate: PlaceOfPlate | None = None
+    layers: tuple[Layer, ...] | None = None
     steps: tuple[int, int] = (2, 2)
     tell: Callable[[float], None] = _untold
 
@@ -112,6 +115,7 @@ class Restorer(ABC):
         size_px: Least (width, height) of what it wants to see, where the picture is that large.
         context_frames: Least number of frames that it wants on both sides of a segment.
         texture: Whether it makes use of a clip's plate.
+        measures: Whether `measure` tells something that all segments of a video must know alike.
         heaviness: How much longer it takes for a pixel than ``propagate`` does, about; for progress alone.
     """
 
@@ -124,6 +128,7 @@ class Restorer(ABC):
     size_px: ClassVar[tuple[int, int]] = (0, 0)
     context_frames: ClassVar[int] = 0
     texture: ClassVar[bool] = False
+    measures: ClassVar[bool] = False
     heaviness: ClassVar[float] = 1.0
 
     def __init__(self, *, threads: int = 1) -> None:
@@ -158,6 +163,11 @@ class Restorer(ABC):
     def verified(cls) -> list[WeightState]:
         """Whether each of its weight files is what it should be; reads them whole."""
         return verified(cls.weights)
+
+    def measure(self, clip: Clip, *, check: Check = no_check) -> tuple[Layer, ...] | None:
+        """The layers of an overlay, from a clip of it, for all segments of the video alike; None: it knows nothing."""
+        del clip, check
+        return None
 
     @abstractmethod
     def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:

@@ -17,6 +17,7 @@ from waterz_spool.records import CropSpec, SegmentJob
 from waterz_spool.restore import Clip
 from waterz_spool.restore.composite import to_full_chroma
 from waterz_spool.restore.texture.plate import PlaceOfPlate
+from waterz_spool.restore.unblend.layers import Layer
 
 Paths = tuple[Path, Path]
 Planes = tuple[NDArray[Any], ...]
@@ -132,6 +133,7 @@ class _Reading:
             matrix=job.video.colorspace,
             full_range=job.video.color_range == _FULL_RANGE,
             wait=self._arrival.wait,
+            layers=_layers(job, number),
             steps=(1 << form.shift_x, 1 << form.shift_y),
             plate=plate,
         )
@@ -162,6 +164,13 @@ class _Reading:
             where = str(self._paths[0])
             raise InputError(f"crop {self._number} has {read} frames, the job file says {count}", where=where)
         self._arrival.tell(count)
+
+
+def _layers(job: SegmentJob, number: int) -> tuple[Layer, ...] | None:
+    given = job.layers[number] if job.layers else None
+    if given is None:
+        return None
+    return tuple(Layer(each.slope, np.array(each.colour), each.correlation) for each in given)
 
 
 def colour_planes(planes: Planes, form: media.WorkFormat) -> Planes:

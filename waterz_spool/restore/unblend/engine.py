@@ -21,7 +21,7 @@ from waterz_spool.restore.masks import MaskGroups, bounding_box
 from waterz_spool.restore.membrane import Membrane, fill_frames, round_to
 from waterz_spool.restore.propagate import PropagateRestorer
 from waterz_spool.restore.unblend.gamut import Gamut
-from waterz_spool.restore.unblend.layers import LARGEST_REST, NOISE, Found, explains, find_layers
+from waterz_spool.restore.unblend.layers import LARGEST_REST, NOISE, Found, Layer, explains, find_layers, label
 from waterz_spool.restore.unblend.mixing import undone
 from waterz_spool.restore.unblend.model import Model, model_of
 from waterz_spool.restore.unblend.moments import Bools, Sums, sums_of, weights_of
@@ -31,6 +31,7 @@ _GLANCE_FRAMES = 8
 _GLANCE_REST = 2.0  # a membrane is far off under a wide overlay
 _LEAST_FRAMES = 8
 _LEAST_SHARE = 0.08  # of the hidden pixels that translucent layers must cover
+_CONTEXT = 60  # frames around those that are measured
 _MARGIN_PX = 2
 _RING_PX = 3
 _DEEP_PX, _LEAST_INNER = 4, 0.05  # inside of an overlay, and the least share of it that tells something
@@ -72,6 +73,7 @@ class UnblendRestorer(PropagateRestorer):
     """
 
     name = "unblend"
+    measures = True
 
     def restore(self, clip: Clip, *, check: Check = no_check) -> Restored:
         """Restore the masked pixels of the clip's target frames.
@@ -79,16 +81,44 @@ class UnblendRestorer(PropagateRestorer):
         Raises:
             Stop: ``check`` asked for it.
         """
-        state = _state(clip)
-        error = _glance(clip, state) if state is not None else None
+        state = None if clip.layers == () else _state(clip)
+        error = _glance(clip, state, sure=clip.layers is not None) if state is not None else None
         if state is None or error is None:
             return super().restore(clip, check=check)
-        trust = np.zeros((clip.stop - clip.start, *clip.masks.shape[1:]), np.uint8)
-        filled = self._filled(replace(clip, plate=None), check, trust)
+        filled, trust = self._judged(clip, check)
         model = _proved(clip, state, (filled.frames, trust), error)
         if model is None:
             return filled if clip.plate is None else super().restore(clip, check=check)
         return _given_back(clip, state, model, (filled, trust), check)
+
+    def measure(self, clip: Clip, *, check: Check = no_check) -> tuple[Layer, ...]:
+        """The layers of the overlay of a clip, from its middle frames; none where it is not to be undone.
+
+        Raises:
+            Stop: ``check`` asked for it.
+        """
+        part = _middle(clip)
+        state = _state(part)
+        error = _glance(part, state) if state is not None else None
+        if state is None or error is None:
+            return ()
+        filled, trust = self._judged(part, check)
+        found = _agreed(part, state, (filled.frames, trust), error)
+        return () if found is None else tuple(layer.rounded() for layer in found[0].layers)
+
+    def _judged(self, clip: Clip, check: Check) -> tuple[Restored, Masks]:
+        """What engine A makes of the clip without texture, and how far it trusts what it saw."""
+        trust = np.zeros((clip.stop - clip.start, *clip.masks.shape[1:]), np.uint8)
+        return self._filled(replace(clip, plate=None), check, trust), trust
+
+
+def _middle(clip: Clip) -> Clip:
+    """The middle target frames, with as much around them as engine A looks at."""
+    first = max(clip.start, (clip.start + clip.stop) // 2 - _FRAMES)
+    last = min(clip.stop, first + 2 * _FRAMES)
+    begin, end = max(0, first - _CONTEXT), min(len(clip.frames), last + _CONTEXT)
+    frames, masks = clip.frames[begin:end], clip.masks[begin:end]
+    return replace(clip, frames=frames, masks=masks, start=first - begin, stop=last - begin, plate=None)
 
 
 def _state(clip: Clip) -> _State | None:
@@ -106,8 +136,8 @@ def _state(clip: Clip) -> _State | None:
     return _State(key, frames, box, hidden[box[1] : box[3], box[0] : box[2]])
 
 
-def _glance(clip: Clip, state: _State) -> float | None:
-    """Whether a few frames against their own surroundings look as if light came through.
+def _glance(clip: Clip, state: _State, *, sure: bool = False) -> float | None:
+    """Whether a few frames against their own surroundings look as if light came through, unless that is sure.
 
     Returns:
         How well surroundings predict what lies beside them (the variance of their error), or None when it is opaque.
@@ -128,7 +158,7 @@ def _glance(clip: Clip, state: _State) -> float | None:
         shown, under = picture[y0:y1, x0:x1], smooth[y0:y1, x0:x1]
         pairs.append((shown, under, np.zeros(state.hidden.shape, np.uint8)))
     error = min(max(error, _ERROR[0]), _ERROR[1])
-    through = _through(clip, frames, hidden, wide)
+    through = sure or _through(clip, frames, hidden, wide)
     if through is not None:
         return error if through else None
     found = _found(clip, sums_of(pairs, state.hidden), state.hidden, _DEEPER * error, rest=_GLANCE_REST)
@@ -158,7 +188,22 @@ def _found(clip: Clip, sums: Sums, hidden: Bools, error: float, *, rest: float =
 
 
 def _proved(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], error: float) -> Model | None:
-    """The overlay, if every second of the frames looked at proves what the others tell."""
+    """The overlay, from the clip's layers if it brings them, else as far as its own frames prove it."""
+    if clip.layers:
+        sums = _sums(clip, state, made, state.some(_FRAMES))
+        agreed: tuple[Found, Sums] | None = label(sums, state.hidden, clip.layers, error), sums
+    else:
+        agreed = _agreed(clip, state, made, error)
+    if agreed is None:
+        return None
+    found, sums = agreed
+    steps = clip.steps if clip.family == "yuv" else (1, 1)
+    frames = min(_FRAMES, len(state.frames))
+    return model_of(sums, state.hidden, found, box=state.box, steps=steps, frames=frames)
+
+
+def _agreed(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], error: float) -> tuple[Found, Sums] | None:
+    """The layers and the sums they follow from, if every second of the frames proves what the others tell."""
     frames = state.some(2 * _FRAMES)
     learnt, held = (_sums(clip, state, made, part) for part in (frames[::2], frames[1::2]))
     found = _found(clip, learnt, state.hidden, error)
@@ -167,8 +212,7 @@ def _proved(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], error: 
     for number, layer in enumerate(found.layers, 1):
         if layer.translucent and not explains(held, state.hidden & (found.labels == number), layer):
             return None
-    steps = clip.steps if clip.family == "yuv" else (1, 1)
-    return model_of(learnt, state.hidden, found, box=state.box, steps=steps, frames=len(frames[::2]))
+    return found, learnt
 
 
 def _sums(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], frames: Sequence[int]) -> Sums:

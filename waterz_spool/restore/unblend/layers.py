@@ -45,7 +45,7 @@ _LASTING = 0.1  # of an error that changes over time, what its mean keeps of it
 _LARGEST_GAIN = 20.0  # of one pixel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """Part of an overlay.
 
@@ -63,6 +63,10 @@ class Layer:
     def translucent(self) -> bool:
         """Whether it is of use to undo it, and well enough known."""
         return TRANSLUCENT[0] <= 1 - self.slope <= TRANSLUCENT[1] and self.correlation >= _LEAST_CORRELATION
+
+    def rounded(self) -> Layer:
+        """The same layer in few digits."""
+        return Layer(round(self.slope, 5), np.round(self.colour, 3), round(self.correlation, 4))
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def find_layers(sums: Sums, hidden: Bools, *, colours: Gamut, error: float, rest
         layer = _refined(few, slope, colour, error, colours)
         if layer is not None and not any(_alike(layer, other) for other in candidates):
             candidates.append(layer)
-    return _labelled(sums, hidden, _chosen(few, candidates, error, rest), error)
+    return label(sums, hidden, _chosen(few, candidates, error, rest), error)
 
 
 def _some(hidden: Bools) -> NDArray[np.intp]:
@@ -226,7 +230,15 @@ def _chosen(sums: Sums, candidates: list[Layer], error: float, rest: float) -> t
     return tuple(picked)
 
 
-def _labelled(sums: Sums, hidden: Bools, layers: tuple[Layer, ...], error: float) -> Found:
+def label(sums: Sums, hidden: Bools, layers: tuple[Layer, ...], error: float) -> Found:
+    """Which layer each pixel of an overlay belongs to.
+
+    Args:
+        sums: Of its frames.
+        hidden: bool [h, w], its mask.
+        layers: Its layers.
+        error: Variance of what is thought to lie under it.
+    """
     nothing = _cost(sums, 1.0, np.zeros(len(sums.channels)), error) * hidden
     costs = [nothing, *(_cost(sums, layer.slope, layer.colour, error) * hidden for layer in layers)]
     labels = np.argmin([smooth(cost, 1.0) for cost in costs], axis=0)

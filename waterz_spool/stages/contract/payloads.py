@@ -100,6 +100,10 @@ def _check_job(job: SegmentJob) -> None:
     _expect(len(job.growing) in (0, len(segment.crops)), f"{len(job.growing)} places of {len(segment.crops)} crops")
     for crop, box in zip(segment.crops, job.growing, strict=False):
         _expect(box is None or _within(crop.hole, box), f"hole {crop.hole} grows in {box}")
+    _expect(len(job.layers) in (0, len(segment.crops)), f"layers of {len(job.layers)} of {len(segment.crops)} crops")
+    channels = min(3, media.work_format(job.video.pix_fmt).plane_count)
+    for layer in (layer for layers in job.layers for layer in layers or ()):
+        _expect(0 < layer.slope <= 1 and len(layer.colour) == channels, f"a layer of {layer}")
     if plates:
         _expect(len(plates.boxes) == len(segment.crops), f"{len(plates.boxes)} plates of {len(segment.crops)} crops")
         whole = (0, 0, job.video.width, job.video.height)

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waterz_spool import media
+from waterz_spool.backends import RESTORERS
 from waterz_spool.detect.masks import Mask
 from waterz_spool.records import Box, FileRef, Plan, Plates, SegmentJob, SegmentSpec
 from waterz_spool.restore.composite import crop_planes
 from waterz_spool.spool import PrepClaim
 from waterz_spool.stages.plates import PlateMaker
+from waterz_spool.stages.prepare.marks import Marks
 from waterz_spool.stages.prepare.overlays import Overlay
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,11 @@ class Engine:
     texture: bool = False
     growing: tuple[Box, ...] = ()
 
+    @property
+    def measures(self) -> bool:
+        """Whether it measures overlays once, for all segments."""
+        return RESTORERS.load(self.name).measures  # type: ignore[no-any-return]
+
 
 def publish_segments(
     claim: PrepClaim, plan: Plan, overlay: Overlay, *, engine: Engine, check: Callable[[], None] = lambda: None
@@ -59,11 +66,12 @@ def publish_segments(
     missing = [segment for segment in plan.segments if claim.job.segment(segment.index) is None]
     for segment in missing:
         if not segment.crops:
-            _publish(claim, plan, segment, engine)
+            _publish(claim, _record(plan, segment, engine))
     waiting = [segment for segment in missing if segment.crops]
     if not waiting:
         return
     plates = PlateMaker(plan, waiting if engine.texture else [])
+    marks = Marks(claim, plan, check) if engine.measures else None
     writers: list[_Writer] = []  # the open ones alone: each holds its encoders' memory as long as it is known
     try:
         for index, planes, mask in _frames(claim, plan, overlay, waiting, first=plates.first):
@@ -74,7 +82,7 @@ def publish_segments(
             for writer in writers:
                 writer.add(index, planes, mask)
             for writer in [w for w in writers if w.stop == index + 1]:
-                writer.publish(plates)
+                writer.publish(plates, marks)
                 writers.remove(writer)
             claim.progress((index + 1) / plan.frame_count, "cutting")
     finally:
@@ -138,26 +146,28 @@ class _Writer:
         self._frames.abandon()
         self._masks.abandon()
 
-    def publish(self, plates: PlateMaker) -> None:
+    def publish(self, plates: PlateMaker, marks: Marks | None) -> None:
         """Finish the files and publish the segment."""
         self._frames.close()
         self._masks.close()
         frames, masks = (self._claim.sealed(path) for path in self._paths)
         made = plates.write(self._claim, self._segment) if self._engine.texture else None
-        _publish(self._claim, self._plan, self._segment, self._engine, (frames, masks), plates=made)
+        record = _record(self._plan, self._segment, self._engine, (frames, masks), plates=made)
+        if marks is not None:
+            record = msgspec.structs.replace(record, layers=marks.layers(record, self._paths))
+        _publish(self._claim, record)
 
 
-def _publish(
-    claim: PrepClaim,
+def _record(
     plan: Plan,
     segment: SegmentSpec,
     engine: Engine,
     inputs: tuple[FileRef, FileRef] | None = None,
     *,
     plates: Plates | None = None,
-) -> None:
+) -> SegmentJob:
     frames, masks = inputs or (None, None)
-    record = SegmentJob(
+    return SegmentJob(
         segment=segment,
         video=plan.video,
         encode=plan.encode,
@@ -169,6 +179,10 @@ def _publish(
         plates=plates,
         growing=tuple(_around(crop.hole, engine.growing) for crop in segment.crops),
     )
+
+
+def _publish(claim: PrepClaim, record: SegmentJob) -> None:
+    segment = record.segment
     claim.job.put_segment(segment.index, msgspec.json.encode(record))
     log.info("segment %d ready: frames %d to %d", segment.index, segment.start, segment.stop)
 
