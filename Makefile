@@ -10,14 +10,14 @@ INFRA := storm or slurm or sharedfs
 CV2_WITHOUT_LIBGL = $(BIN)/python -c "import cv2" 2>/dev/null || { echo "no libGL.so.1: using opencv-python-headless"; \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(BIN)/python -m pip install --quiet --force-reinstall --no-deps opencv-python-headless; }
 
-.PHONY: demo test test-pictures test-others test-infra check check-light format clean
+.PHONY: demo test test-pictures test-others test-spool test-infra check check-light format clean
 
 demo: $(VENV)/.light
 	$(BIN)/waterz-spool demo $(DEMO)
 
-# two at a time: the tests of pictures and networks, and all others; each half fits on one core
+# two at a time: the tests of pictures and networks, those of the spool, and all others
 test: $(VENV)/.full check
-	$(MAKE) --jobs=2 --output-sync=line test-pictures test-others
+	$(MAKE) --jobs=2 --output-sync=line test-pictures test-others test-spool
 
 PICTURES := tests/detect tests/media tests/propainter tests/restore
 
@@ -25,7 +25,13 @@ test-pictures: $(VENV)/.full
 	$(BIN)/python -m pytest $(PICTURES) -m "not ($(INFRA))"
 
 test-others: $(VENV)/.full
-	$(BIN)/python -m pytest $(PICTURES:%=--ignore=%) -m "not ($(INFRA))"
+	$(BIN)/python -m pytest $(PICTURES:%=--ignore=%) --ignore=tests/spool -m "not ($(INFRA))"
+
+# with the floor of what its quick tests must reach (pyproject.toml)
+test-spool: $(VENV)/.full
+	$(BIN)/python -m coverage run -m pytest tests/spool -m "not ($(INFRA) or slow)"
+	$(BIN)/python -m coverage report
+	$(BIN)/python -m pytest tests/spool -m "slow and not ($(INFRA))"
 
 test-infra: $(VENV)/.full
 	$(BIN)/python -m pytest -m "$(INFRA)"
