@@ -125,3 +125,26 @@ def test_a_mask_grows_no_farther_than_the_user_allows():
     outside = made.masks.copy()
     outside[:, y0:y1, x0 - 1 : x1] = 0
     assert not outside.any()
+
+
+def coming_and_going(shown, masked, *, moving, fade=0):
+    """Letters in the frames ``shown`` with a mask in the frames ``masked``, of 24."""
+    support, colour = letters()
+    frames = np.concatenate([scene(moving), scene(moving)[::-1]])
+    for frame in range(*shown):
+        seen = min(1.0, (frame - shown[0] + 1) / (fade + 1))
+        frames[frame] += seen * support * (colour - frames[frame])
+    frames += np.random.default_rng(1).normal(0, 1.0, frames.shape)
+    mask = cv2.dilate((support[..., 0] > 0.02).astype(np.uint8) * np.uint8(255), np.ones((7, 7), np.uint8))
+    masks = np.zeros((24, *SIZE), np.uint8)
+    masks[masked[0] : masked[1]] = mask
+    frames = np.clip(frames, 0, 255).astype(np.uint8)
+    return Clip(frames=frames, masks=masks, start=2, stop=22, bits=8, family="yuv")
+
+
+@pytest.mark.parametrize("moving", [True, False], ids=["pan", "tripod"])
+def test_an_overlay_that_is_there_before_its_mask_or_after_it_is_found(moving):
+    assert verdict(coming_and_going((8, 16), (8, 16), moving=moving)) == "clean"
+    for masked in ((9, 16), (8, 15), (10, 16)):
+        assert verdict(coming_and_going((8, 16), masked, moving=moving)) == "left"
+    assert verdict(coming_and_going((8, 16), (9, 16), moving=moving, fade=3)) in ("suspect", "left")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from waterz_spool.records import Box, Residue
 from waterz_spool.restore.base import Clip, Frames
+from waterz_spool.restore.residue.blinks import blinks
 from waterz_spool.restore.residue.edges import edges
 from waterz_spool.restore.residue.place import places_of
 from waterz_spool.restore.residue.trace import traces
@@ -23,4 +24,10 @@ def look(clip: Clip, restored: Frames, hole: Box) -> Residue | None:
     """
     places = list(places_of(clip, restored, hole))
     level = 2.0 ** (clip.bits - 8)
-    return worst([*traces(places, family=clip.family, level=level), *edges(places, level=level)])
+    return worst(
+        [
+            *traces(places, family=clip.family, level=level),
+            *edges(places, level=level),
+            *blinks(clip, restored, places, level=level),
+        ]
+    )

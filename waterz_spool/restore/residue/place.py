@@ -31,6 +31,8 @@ class Place:
     """One state of an overlay and what lies around it, [h, w].
 
     Attributes:
+        box: Of these arrays, in px of the crop.
+        span: First frame of the clip with this mask, and one past the last before another mask or none.
         mask: Of the overlay alone.
         known: Pixels under no mask at all.
         away: Those that are far from all masks.
@@ -40,6 +42,8 @@ class Place:
         rim: Row and column of the mask's nearest pixel.
     """
 
+    box: Box
+    span: tuple[int, int]
     mask: Bools
     known: Bools
     away: Bools
@@ -63,7 +67,9 @@ def places_of(clip: Clip, restored: Frames, hole: Box) -> Iterator[Place]:
         hole: In px of the crop.
     """
     x0, y0, x1, y1 = hole
-    for mask, frames in _states(clip.masks, (clip.start, clip.stop), hole):
+    for mask, whole in _states(clip.masks, (clip.start, clip.stop), hole):
+        frames = evenly(whole, FRAMES)
+        run = next((at for at in range(1, len(whole)) if whole[at] != whole[at - 1] + 1), len(whole))
         own = np.zeros(mask.shape, np.bool_)
         own[y0:y1, x0:x1] = mask[y0:y1, x0:x1] != 0
         left, top, right, bottom = bounding_box(own, AROUND_PX)
@@ -74,7 +80,8 @@ def places_of(clip: Clip, restored: Frames, hole: Box) -> Iterator[Place]:
         distance, rim = nearest(own)
         free = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, 5)
         removed = np.where(own[..., None], source - result, 0)
-        yield Place(own, known, free > AWAY_PX, source, removed, distance, rim)
+        box, span = (left, top, right, bottom), (whole[0], whole[run - 1] + 1)
+        yield Place(box, span, own, known, free > AWAY_PX, source, removed, distance, rim)
 
 
 def nearest(region: Bools) -> tuple[NDArray[np.float32], tuple[Ints, Ints]]:
@@ -96,7 +103,7 @@ def usable(where: tuple[Ints, Ints], good: Bools) -> Bools:
 
 
 def _states(masks: Masks, span: tuple[int, int], hole: Box) -> list[tuple[NDArray[np.uint8], list[int]]]:
-    """Some of the masks, evenly among those that stand longest, each with some of its frames."""
+    """Some of the masks, evenly among those that stand longest, each with its frames."""
     x0, y0, x1, y1 = hole
     groups: dict[bytes, list[int]] = {}
     for frame in range(*span):
@@ -105,7 +112,7 @@ def _states(masks: Masks, span: tuple[int, int], hole: Box) -> list[tuple[NDArra
             groups.setdefault(np.packbits(own != 0).tobytes(), []).append(frame)
     longest = max(map(len, groups.values()), default=0)
     standing = [frames for frames in groups.values() if 2 * len(frames) >= longest]
-    return [(masks[frames[0]], evenly(frames, FRAMES)) for frames in evenly(standing, STATES)]
+    return [(masks[frames[0]], frames) for frames in evenly(standing, STATES)]
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:
