@@ -16,9 +16,10 @@ import time
 import cv2
 import numpy as np
 
-from benchmarks.engine_quality import clips_of, read_masks, read_planes
+from benchmarks.engine_quality import crop_box, read_masks, read_planes
 from waterz_spool import restore
-from waterz_spool.restore.residue import look, rank
+from waterz_spool.restore.composite import crop_planes, to_full_chroma
+from waterz_spool.restore.residue import look
 
 
 def eroded(masks: np.ndarray, px: int) -> np.ndarray:
@@ -29,18 +30,17 @@ def eroded(masks: np.ndarray, px: int) -> np.ndarray:
 
 
 def judged(planes: list, masks: np.ndarray, engine: str) -> tuple[str, float, float, float]:
-    """The worst verdict of all places, its score and levels, and the share of CPU time that looking takes."""
-    found, times = [], [0.0, 0.0]
-    for clip, box, _ in clips_of(planes, masks):
-        begun = time.process_time()
-        frames = restore.create(engine).restore(clip).frames
-        restored = time.process_time()
-        one = look(clip, frames, (0, 0, box[2] - box[0], box[3] - box[1]))
-        times = [times[0] + restored - begun, times[1] + time.process_time() - restored]
-        found += [one] if one else []
-    worst = max(found, key=lambda one: (rank(one.verdict), one.score), default=None)
-    told = (worst.verdict, worst.score, worst.levels) if worst else ("-", 0.0, 0.0)
-    return *told, times[1] / times[0]
+    """The verdict, its score and levels, and the share of CPU time that looking takes."""
+    x0, y0, x1, y1 = box = crop_box(masks)
+    pixels = np.stack([to_full_chroma(crop_planes(frame, box, 2, 2), 2, 2) for frame in planes])
+    hidden = np.ascontiguousarray(masks[:, y0:y1, x0:x1])
+    clip = restore.Clip(frames=pixels, masks=hidden, start=0, stop=len(masks), bits=8, family="yuv")
+    begun = time.process_time()
+    frames = restore.create(engine).restore(clip).frames
+    restored = time.process_time()
+    one = look(clip, frames, (0, 0, x1 - x0, y1 - y0))
+    share = (time.process_time() - restored) / (restored - begun)
+    return (one.verdict, one.score, one.levels, share) if one else ("-", 0.0, 0.0, share)
 
 
 def main() -> None:
