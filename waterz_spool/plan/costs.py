@@ -16,7 +16,7 @@ _LOOK = 1.5e-8  # per pixel of a frame
 _DECODE = 3.5e-9
 _CUT = 0.2  # per crop
 _EFFORT = 1.5e-7  # per unit
-_ENCODE = 4.3e-8  # per pixel of a frame, decoded again
+_ENCODE = 2.5e-8  # per pixel of a frame, decoded again
 _VERIFY = 4e-9
 _TEXTURE = 1.1e-3  # per pixel of an overlay
 
