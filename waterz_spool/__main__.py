@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import sys
 import traceback
@@ -81,6 +80,8 @@ def _run(arguments: Sequence[str] | None, document: dict[str, Any]) -> int:
 
 
 def _report(error: WaterzError, cause: Exception) -> int:
+    import logging
+
     if os.environ.get("WATERZ_DEBUG") == "1" or logging.getLogger("waterz_spool").isEnabledFor(logging.DEBUG):
         traceback.print_exception(cause)
     sys.stderr.write(f"error: {error}\n")

@@ -43,12 +43,15 @@ class Asked(TypedDict, total=False):
         drop: Indices of streams of the source to leave out.
         output: File, folder or template; by default NAME.clean.EXT beside the video, or here for a URL.
         overwrite: Replace an existing output.
-        engine: Restorer: auto, propagate, membrane, propainter, or that of another package.
+        captions: Keep what removed captions say: mux as a subtitle track, else the name or template of a .srt.
+        captions_language: Theirs, three letters, for players.
+        engine: Restorer: auto, propagate, unblend, membrane, propainter, lama, or that of another package.
         detector: auto, static, text, yolo, several as a+b, or none.
         weights: Your YOLO weights for the detector.
         segment_s: Target length of a segment in seconds of video.
         on_dead: fail, or passthrough for segments that cannot be restored.
-        crf: Quality of the encode; None is visually lossless.
+        quality: source or archive.
+        crf: Quality of the encode, smaller is better; None is as quality says.
         preset: Preset of the encoder.
         codec: Encoder, for example libx265.
         lossless: Encode without loss.
@@ -69,11 +72,14 @@ class Asked(TypedDict, total=False):
     drop: Iterable[int]
     output: str | Path
     overwrite: bool
+    captions: str | Path
+    captions_language: str
     engine: str
     detector: str
     weights: str | Path | None
     segment_s: float
     on_dead: str
+    quality: str
     crf: float | None
     preset: str
     codec: str
@@ -90,6 +96,7 @@ _KEYS = {  # keyword: key of the configuration
     "weights": "detect.weights",
     "segment_s": "plan.segment_s",
     "on_dead": "spool.on_dead",
+    "quality": "encode.quality",
     "crf": "encode.crf",
     "preset": "encode.preset",
     "codec": "encode.codec",
@@ -145,6 +152,8 @@ def order_of(asked: Asked) -> Order:
         to_s=_number(asked.get("to_s")),
         drop=tuple(map(operator.index, asked.get("drop", ()))),
         yes=bool(asked.get("yes")),
+        captions=str(asked.get("captions", "")),
+        language=asked.get("captions_language", ""),
         output=str(asked.get("output", "")),
     )
 

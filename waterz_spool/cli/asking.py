@@ -100,6 +100,7 @@ _OPTIONS = (
         default="",
         metavar="FILE.srt|mux",
         part=_RESULT,
+        shown="none",
         help="Read the removed captions and keep them: in a file ({stem}.srt), or as a subtitle track of the result.",
     ),
     option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -51,9 +50,11 @@ class Settings:
 
     def spool_root(self) -> Path:
         """The chosen spool, else the private one of this user."""
+        if chosen := self.chosen_spool():
+            return chosen
         from waterz_spool.intake.spools import private_spool
 
-        return self.chosen_spool() or private_spool()
+        return private_spool()
 
     def progress(self, *, as_json: bool = False) -> Progress:
         """How this command shows progress."""
@@ -136,6 +137,8 @@ def shared_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _speak() -> None:
     """Let the program's own log go to standard error."""
+    import logging
+
     from waterz_spool.stages.loop.tasklog import LogFormatter
 
     handler = logging.StreamHandler(sys.stderr)

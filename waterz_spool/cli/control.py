@@ -141,7 +141,8 @@ def _resume_host(settings: Settings, name: str | None, host: str) -> None:
 def finalize_command(settings: Settings, name: str) -> None:
     """Join, verify and publish a job here and now.
 
-    Its segments must all be done. Workers do this by themselves, unless `worker.finalize_by` leaves it to `watch`.
+    Without a name: the newest one. Its segments must all be done. Workers do this by themselves, unless
+    `worker.finalize_by` leaves it to `watch`.
     """
     from waterz_spool.intake.inbox import finalize_jobs
     from waterz_spool.launch.follow import follow
@@ -170,7 +171,8 @@ def finalize_command(settings: Settings, name: str) -> None:
 def verify_command(settings: Settings, name: str) -> None:
     """Check every record and file of a job.
 
-    Against the protocol's invariants; outputs are read and compared by sha256. Exit code 5 when one is violated.
+    Against the protocol's invariants; outputs are read and compared by sha256. Without a name: the newest job. Exit
+    code 5 when one is violated.
     """
     broken, checked, lines = 0, [], []
     for job in find_jobs(settings, name):

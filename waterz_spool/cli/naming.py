@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from waterz_spool.cli.context import Settings
 from waterz_spool.errors import UsageError
 from waterz_spool.spool import Job, Spool, Task
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _COMPLETED = 200
 
@@ -38,6 +40,8 @@ def split_task(name: str) -> tuple[str, Task | None]:
 
 def jobs_like(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids that begin like what was typed, newest first, for a shell that completes."""
+    from click.shell_completion import CompletionItem
+
     ids: list[str] = []
     with contextlib.suppress(Exception):  # while somebody types nothing may fail
         ids = Spool.open(_spool_of(ctx)).job_ids()

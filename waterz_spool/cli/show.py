@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def explain_command(settings: Settings, name: str) -> None:
     """Say why a job or one of its tasks makes no progress.
 
-    A task is a segment's number, `prep` or `final`: JOB/52.
+    A task is a segment's number, `prep` or `final`: JOB/52. Without a name: the newest job.
     """
     from waterz_spool.report.explain import explain_job, explain_task
     from waterz_spool.report.living import standing
@@ -69,7 +69,8 @@ def _around(settings: Settings, spool: Spool) -> Around:
 def logs_command(settings: Settings, name: str, follow: bool) -> None:
     """Show what workers logged about a job or one of its tasks.
 
-    In order of time; the first column is the task. With --follow and --json it is one JSON document a line.
+    In order of time; the first column is the task. Without a name: of the newest job. With --follow and --json it is
+    one JSON document a line.
     """
     from waterz_spool.report.logs import merged
 
@@ -118,7 +119,8 @@ _FOLLOW_S = 0.5
 def report_command(settings: Settings, name: str, page: Path | None) -> None:
     """Write a page about a job: before, after, what was a guess.
 
-    And: what was seen and what was filled in over time, who worked when, what was verified.
+    And: what was seen and what was filled in over time, who worked when, what was verified. Without a name: the newest
+    job.
     """
     from waterz_spool.tools.reporting import write_report
 

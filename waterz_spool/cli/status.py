@@ -60,8 +60,11 @@ def status_command(settings: Settings, name: str | None, watch: bool, **given: A
 
     JOB is an id, the beginning of one, `last` or `all`. Columns: DONE share of the segments; FAILED attempts that
     failed; FPS and ETA from the newest segments; SEEN share of the hidden picture that other frames showed; AGE since
-    submit. With --segments: LOST attempts whose worker died, RELEASED handed back, WEIGHT from 0 (a guess) to 1.
+    submit. With --segments: LOST attempts whose worker died, RELEASED handed back, WEIGHT from 0 (a guess) to 1,
+    LEFT what a second look at the result says of the overlay.
     """
+    if settings.chosen_spool() is None:
+        settings.say(f"your private spool: {settings.spool_root()}")
     given["segments"] |= bool(given["slowest"] or given["low"])
     if not watch:
         settings.emit(*_look(settings, name, given))

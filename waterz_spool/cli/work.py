@@ -179,8 +179,9 @@ waterz-spool watch --spool /shared/spool --scale -- --partition=gpu
 def watch_command(settings: Settings, once: bool, no_inbox: bool, scale: bool) -> None:
     """Take videos from the inbox; publish what is complete.
 
-    The inbox is the folder inbox/ of the spool; results appear in outbox/. Workers must run as well: this only makes
-    jobs of the videos, and joins what is done. With --scale, everything after -- goes to sbatch unchanged.
+    The inbox is the folder inbox/ of the spool, looked at every `inbox.poll_s` (5 s); results appear in outbox/.
+    Workers must run as well: this only makes jobs of the videos, and joins what is done. With --scale, everything after
+    -- goes to sbatch unchanged.
     """
     from waterz_spool.intake.inbox import Watcher
     from waterz_spool.intake.spools import open_or_create

@@ -93,7 +93,8 @@ def _idle(job: Job, state: JobState, around: Around) -> list[str]:
     if lines := around.queued():
         return [f"waiting: {left} left{kept}", *lines]
     if around.private:
-        return [f"{word}: no worker is running{kept}", "run the same command again; it continues from there"]
+        again = "run the same command again; it continues from there (a job of `submit`: waterz-spool worker --drain)"
+        return [f"{word}: no worker is running{kept}", again]
     others = _others(around.living.everybody)
     none = "no running worker takes this job" if others else "no worker is running"
     return [

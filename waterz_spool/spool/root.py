@@ -202,7 +202,8 @@ class Spool:
         if len(found) == 1:
             return self.by_id(found[0])
         if found:
-            raise UsageError(f"{ref!r} names several jobs: {', '.join(found[:8])}", where=str(self.root))
+            names = ", ".join(found[:8]) + (", .." if found[8:] else "")
+            raise UsageError(f"{ref!r} names several jobs: {names}", where=str(self.root), todo="type more of the id")
         known = ", ".join(ids[-8:]) or "none"
         raise UsageError(f"no job {ref!r}", where=str(self.root), todo=f"jobs here: {known}")
 
