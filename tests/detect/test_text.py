@@ -196,6 +196,23 @@ def test_a_plate_that_the_scene_shows_through_is_found_with_its_text(scene: Call
     assert (each.start, each.stop) == (0, 60)
 
 
+@pytest.mark.parametrize("scene", [tripod, pan])
+def test_captions_on_tight_plates_of_their_own_are_found(scene: Callable[[], Scene]) -> None:
+    """Two plates of different widths are no rectangle: they are told apart where their box is refined."""
+
+    def draw(picture: NDArray[np.uint8], index: int) -> None:
+        for words, x, y in (("Look over there, behind", 86, 170), ("the water tower", 122, 194)) if index >= 10 else ():
+            wide = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 0.6, 1)[0][0]
+            plate = picture[y - 18 : y + 6, x - 6 : x + wide + 6]
+            plate[:] = plate * 0.3
+            cv2.putText(picture, words, (x, y), cv2.FONT_HERSHEY_DUPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+
+    (each,) = found(scene(), draw, 50).boxes
+    assert (each.start, each.stop) == (10, 50)
+    x0, y0, x1, y1 = patches.box_of(each)
+    assert x0 <= 82 and y0 <= 152 and x1 >= 290 and y1 >= 198
+
+
 def test_a_board_of_the_scene_with_text_is_told_and_not_taken() -> None:
     findings = found(tripod(), lambda picture, index: bar(picture, alpha=1.0), 60)
     assert not findings.boxes

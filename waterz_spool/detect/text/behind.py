@@ -70,7 +70,7 @@ class _Side:
     follows: bool
 
 
-def plate_behind(lines: Sequence[Box], pictures: Sequence[Picture]) -> tuple[Plate | None, bool]:
+def plate_behind(lines: Sequence[Box], pictures: Sequence[Picture]) -> tuple[Plate | None, Box | None]:
     """The plate behind lines of text, and whether there seems to be one that is not certain.
 
     Args:
@@ -78,7 +78,7 @@ def plate_behind(lines: Sequence[Box], pictures: Sequence[Picture]) -> tuple[Pla
         pictures: uint8 [H, W, 3] in which they stand.
 
     Returns:
-        The plate, None where its sides are not all certain; True where only its upper and lower sides are seen.
+        The plate, None where its sides are not all certain; where only its upper and lower sides show, how far they do.
     """
     stack = np.stack(pictures).astype(np.float32)
     text = reduce(union, lines)
@@ -87,14 +87,16 @@ def plate_behind(lines: Sequence[Box], pictures: Sequence[Picture]) -> tuple[Pla
     upper = _best(stack, text, range(max(3, text[1] - far), text[1] + INTO_PX), up=True)
     lower = _best(stack, text, range(text[3] - INTO_PX, min(stack.shape[1] - 2, text[3] + far)), up=False)
     if upper is None or lower is None:
-        return None, False
+        return None, None
     mixture = max((upper, lower), key=lambda side: (side.follows, side.explained)).mixture
     if not all(_fits(stack, text, side.row, mixture, up=side is upper) for side in (upper, lower)):
-        return None, False
-    ends = _ends(stack, text, (upper.row, lower.row), mixture, high)
+        return None, None
+    rows = upper.row, lower.row
+    seen = _seen(stack, text, rows, mixture, round(GAP * high))
+    ends = _ends(stack, rows, seen, mixture, round(ACCENT * high))
     if ends is None:
-        return None, True
-    return Plate((ends[0], upper.row, ends[1], lower.row), upper.follows or lower.follows), False
+        return None, (seen[0], rows[0], seen[1], rows[1])
+    return Plate((ends[0], rows[0], ends[1], rows[1]), upper.follows or lower.follows), None
 
 
 def _across(stack: Values, row: int, *, up: bool) -> tuple[Values, Values]:
@@ -163,8 +165,8 @@ def _fits(stack: Values, text: Box, row: int, mixture: _Mixture, *, up: bool) ->
     return float(np.median(mixture.unexplained(outside, inside))) <= UNEXPLAINED * step
 
 
-def _ends(stack: Values, text: Box, rows: tuple[int, int], mixture: _Mixture, high: int) -> tuple[int, int] | None:
-    """The first column of a plate and one past its last; None where an end does not show."""
+def _seen(stack: Values, text: Box, rows: tuple[int, int], mixture: _Mixture, gap: int) -> tuple[int, int]:
+    """The columns along which the upper or lower side is seen, from the text to both sides."""
     holds = np.zeros(stack.shape[2], np.bool_)
     for row, up in zip(rows, (True, False), strict=True):
         outside, inside = _across(stack, row, up=up)
@@ -172,10 +174,16 @@ def _ends(stack: Values, text: Box, rows: tuple[int, int], mixture: _Mixture, hi
         left = np.median(mixture.unexplained(outside, inside), axis=0)
         holds |= (left <= UNEXPLAINED * step) & (step >= LEAST_STEP)
     width = len(holds)
-    start = width - _run(holds[::-1], width - text[0] - 1, round(GAP * high))
-    stop = _run(holds, text[2] - 1, round(GAP * high))
-    left_end = _end(stack[:, :, ::-1], rows, width - start, mixture, round(ACCENT * high))
-    right_end = _end(stack, rows, stop, mixture, round(ACCENT * high))
+    return width - _run(holds[::-1], width - text[0] - 1, gap), _run(holds, text[2] - 1, gap)
+
+
+def _ends(
+    stack: Values, rows: tuple[int, int], seen: tuple[int, int], mixture: _Mixture, accent: int
+) -> tuple[int, int] | None:
+    """The first column of a plate and one past its last; None where an end does not show."""
+    width = int(stack.shape[2])
+    left_end = _end(stack[:, :, ::-1], rows, width - seen[0], mixture, accent)
+    right_end = _end(stack, rows, seen[1], mixture, accent)
     if left_end is None or right_end is None:
         return None
     return width - left_end, right_end

@@ -192,7 +192,8 @@ class TextDetector(Detector):
         for each in text:  # it grows meanwhile
             text += [other for other in beside if other not in text and each.adjoins(other)]
         if line.sights is not None and line.stop - line.start >= LEAST_S * self._rate:
-            line.plate, line.uncertain = line.sights.plate([each.box for each in text])
+            line.plate, reach = line.sights.plate([each.box for each in text])
+            line.uncertain = reach is not None and not places.around(text, self._size, reach)
             line.before_scene = line.sights.moves_between(line.box, line.template)
         line.sights, line.template = None, line.template[:0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -16,6 +17,7 @@ Place = tuple[Box, int, int]
 """A box in px of the small picture, its first frame and one past its last."""
 
 TOGETHER = 2  # frames by which the lines of one caption may come and go apart
+OFF_PX = 2  # what the sides of a plate may be off
 SAME_PLATE = 0.8  # of the larger of two boxes
 SLACK, SLACK_LINES = 10, 432  # px left around a plate, of pictures with so many lines
 
@@ -32,6 +34,12 @@ def captions(lines: Sequence[Line], size: tuple[int, int]) -> list[Place]:
         else:
             groups.append((box, line.start, line.stop))
     return groups
+
+
+def around(lines: Sequence[Line], size: tuple[int, int], reach: Box) -> bool:
+    """Whether the box that is looked into for lines holds all of what is seen of a plate, so that it is found there."""
+    x0, y0, x1, y1 = reduce(union, (padded(line.box, height_of(line.box) // 3 + OFF_PX, size) for line in lines))
+    return x0 <= reach[0] and y0 <= reach[1] and reach[2] <= x1 and reach[3] <= y1
 
 
 def plates(lines: Sequence[Line]) -> list[Place]:

@@ -44,16 +44,17 @@ class Sights:
         if len(self._kept) > MOST:
             self._kept, self._every = self._kept[::2], 2 * self._every
 
-    def plate(self, lines: Sequence[Box]) -> tuple[Plate | None, bool]:
+    def plate(self, lines: Sequence[Box]) -> tuple[Plate | None, Box | None]:
         """What `plate_behind` says of lines of text, in px of the small picture."""
         lying = [self._lying(box) for box in lines]
         inside = [box for box in lying if self._top <= box[1] and box[3] <= self._bottom]
         moved = [(x0, y0 - self._top, x1, y1 - self._top) for x0, y0, x1, y1 in inside]
-        plate, seems = plate_behind(moved, self._kept)
-        if plate is not None:
-            x0, y0, x1, y1 = plate.box
-            plate = replace(plate, box=self._lying((x0, y0 + self._top, x1, y1 + self._top)))
-        return plate, seems
+        plate, reach = plate_behind(moved, self._kept)
+        return plate and replace(plate, box=self._back(plate.box)), reach and self._back(reach)
+
+    def _back(self, box: Box) -> Box:
+        x0, y0, x1, y1 = box
+        return self._lying((x0, y0 + self._top, x1, y1 + self._top))
 
     def moves_between(self, box: Box, template: NDArray[np.float32]) -> bool:
         """Whether the picture moves between the letters of a line while they themselves do not change.
