@@ -68,7 +68,7 @@ def main() -> None:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             out = Path(folder) / f"{name.replace(' ', '')}.{given.container}"
             box = ",".join(map(str, PLACE))
-            when = ("--from", f"{given.seconds * 0.4 - 0.2:g}", "--to", f"{given.seconds * 0.6 + 0.2:g}")
+            when = ("--from", f"{given.seconds * 0.4:g}", "--to", f"{given.seconds * 0.6:g}")
             command = [sys.executable, "-m", "waterz_spool", "--json", "run", str(source), "--box", box, *when]
             command += ["--workers", "1", "-o", str(out), "--spool", f"{folder}/spool{name[:1]}{len(name)}", *options]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
