@@ -69,12 +69,21 @@ def main() -> None:
             out = Path(folder) / f"{name.replace(' ', '')}.{given.container}"
             box = ",".join(map(str, PLACE))
             when = ("--from", f"{given.seconds * 0.4:g}", "--to", f"{given.seconds * 0.6:g}")
-            command = [sys.executable, "-m", "waterz_spool", "--json", "run", str(source), "--box", box, *when]
-            command += ["--workers", "1", "-o", str(out), "--spool", f"{folder}/spool{name[:1]}{len(name)}", *options]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            command = [sys.executable, "-m", "waterz_spool", "run", str(source), "--box", box, *when]
+            command += [
+                "--report",
+                "--workers",
+                "1",
+                "-o",
+                str(out),
+                "--spool",
+                f"{folder}/spool{name[:1]}{len(name)}",
+                *options,
+            ]
+            subprocess.run(command, check=True, capture_output=True)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            result = json.loads(done.stdout)
+            result = json.loads(out.with_suffix(".json").read_text())
             size = out.stat().st_size / source.stat().st_size
             copied = f"{result['copied']:>4} of {result['frames']} frames copied"
             print(f"{name:<12} {copied}, {cpu_s:6.1f} s of processors, {size:.2f} of the source", flush=True)
