@@ -20,7 +20,7 @@ import av
 import cv2
 import numpy as np
 
-from waterz_spool.report.status import segment_result
+from waterz_spool.report.pace import segment_result
 from waterz_spool.spool import Spool
 
 WIDTH, HEIGHT, RATE = 1920, 1080, 30
@@ -97,7 +97,9 @@ def main() -> None:
 def report(job, options, wall, cpu, peak) -> None:
     state = job.state()
     ends = {task.task: job.log.end(task.task, task.attempt) for task in state.tasks}
-    results = [segment_result(job, task) for task in state.tasks if isinstance(task.task, int)]
+    results = [
+        segment_result(job.log.end(task.task, task.attempt)) for task in state.tasks if isinstance(task.task, int)
+    ]
     raw = options.seconds * RATE * WIDTH * HEIGHT * 3 // 2
     rows = [
         ("prepare", f"{ends['prep'].seconds:.1f} s"),

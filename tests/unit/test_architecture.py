@@ -1,6 +1,7 @@
 """The floors of the house: a floor imports only floors under it, never up, never sideways, no private names."""
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -164,6 +165,16 @@ def test_functions_fit_on_a_page(path):
             first = node.body[0]
             described = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
             assert node.end_lineno - node.lineno + 1 - described <= FUNCTION_LINES_MAX, node.name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.name)
+def test_benchmarks_import_what_there_is(path):
+    """No other test runs them."""
+    for module, names in imports_of(path):
+        if module.startswith("waterz_spool"):
+            found = importlib.import_module(module)
+            for name in names:
+                assert hasattr(found, name) or importlib.util.find_spec(f"{module}.{name}"), f"{module}.{name}"
 
 
 def test_status_imports_nothing_heavy(tmp_path):
