@@ -9,6 +9,9 @@ import pytest
 from waterz_spool.records import CropSpec
 from waterz_spool.restore import Clip, create, no_check
 from waterz_spool.restore.residue import look
+from waterz_spool.restore.residue.place import places_of
+from waterz_spool.restore.residue.trace import traces
+from waterz_spool.restore.residue.verdict import worst
 from waterz_spool.stages.again import clear
 
 SIZE, FRAMES = (110, 190), 12
@@ -79,6 +82,21 @@ def test_a_mask_that_covers_the_overlay_leaves_nothing(kind, moving):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mask_that_is_too_small_is_found(kind, moving):
     assert verdict(clip_of(KINDS[kind], grow=-2, moving=moving)) in ("suspect", "left")
+
+
+def test_colour_that_a_codec_smears_beside_the_mask_is_suspect():
+    """A third of the overlay's colour, one pixel wide, with nothing in the brightness."""
+    support, colour = plate()
+    rim = cv2.dilate(support[..., 0], np.ones((3, 3), np.float32))[..., None] - support
+    clip = clip_of((support, colour), grow=0)
+    grey = np.float32([1, 0.15, 0.15]) * (clip.frames - np.float32(128)) + 128  # scenes have less colour than this one
+    frames = clip.frames * support + grey * (1 - support)
+    smeared = frames + 0.3 * rim * (colour - frames) * np.float32([0, 1, 1])
+    assert verdict(replace(clip, frames=np.rint(frames).astype(np.uint8))) == "clean"
+    clip = replace(clip, frames=np.rint(smeared).astype(np.uint8))
+    places = list(places_of(clip, create("membrane").restore(clip).frames, HOLE))
+    found = worst(list(traces(places, family="yuv", level=1.0)))
+    assert found is not None and found.verdict in ("suspect", "left") and 0.1 < found.share < 0.5
 
 
 def test_deep_colours_and_the_other_engine_are_judged_alike():
