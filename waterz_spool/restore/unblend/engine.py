@@ -182,14 +182,19 @@ def _found(clip: Clip, sums: Sums, hidden: Bools, error: float, *, rest: float =
     """The layers of an overlay, if enough of it is translucent."""
     colours = Gamut(clip.family, clip.matrix, clip.full_range)
     found = find_layers(sums, hidden, colours=colours, error=error, rest=rest)
+    return found if _enough(found, hidden) else None
+
+
+def _enough(found: Found, hidden: Bools) -> bool:
+    """Whether translucent layers cover enough of an overlay."""
     numbers = [number for number, layer in enumerate(found.layers, 1) if layer.translucent]
     covered = np.count_nonzero(np.isin(found.labels, numbers) & hidden)
-    return found if covered >= _LEAST_SHARE * np.count_nonzero(hidden) else None
+    return covered >= _LEAST_SHARE * np.count_nonzero(hidden)
 
 
 def _proved(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], error: float) -> Model | None:
     """The overlay, from the clip's layers if it brings them, else as far as its own frames prove it."""
-    if clip.layers:
+    if clip.layers and any(layer.translucent for layer in clip.layers):
         sums = _sums(clip, state, made, state.some(_FRAMES))
         agreed: tuple[Found, Sums] | None = label(sums, state.hidden, clip.layers, error), sums
     else:
@@ -209,10 +214,14 @@ def _agreed(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], error: 
     found = _found(clip, learnt, state.hidden, error)
     if found is None:
         return None
-    for number, layer in enumerate(found.layers, 1):
-        if layer.translucent and not explains(held, state.hidden & (found.labels == number), layer):
-            return None
-    return found, learnt
+    kept = tuple(
+        layer
+        for number, layer in enumerate(found.layers, 1)
+        if not layer.translucent or explains(held, state.hidden & (found.labels == number), layer)
+    )
+    if len(kept) < len(found.layers):
+        found = label(learnt, state.hidden, kept, error)
+    return (found, learnt) if _enough(found, state.hidden) else None
 
 
 def _sums(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], frames: Sequence[int]) -> Sums:

@@ -8,7 +8,7 @@ what one layer covers the background varies over space, too: that makes still sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -36,11 +36,13 @@ _LEAST_PX = 30
 _LEAST_CHANGE = 30.0  # variance over time from which a pixel's own slope is believed
 _LEAST_TINT = 12.0  # levels of change of the mean, over all channels
 _DISTINCT = 0.03, 12.0  # layers nearer than this in opacity and colour are one
+_AKIN = 0.2, 40.0  # of two that would share their pixels, the better is taken
 _LEAST_GAIN = 0.03  # of the mean gain in likelihood of a hidden pixel
 _LEAST_CORRELATION = 0.15  # squared
 _STRANGE = 5.0  # times the variance that is to be expected
 _EDGE_PX = 3  # around a layer: its edge, partly covered
 _LEAST_CONTRAST = 3.0  # squared, of a layer against what its surroundings do not predict
+_PLAIN = 1.4  # what white and black count more than other colours: most marks are of these
 _LASTING = 0.1  # of an error that changes over time, what its mean keeps of it
 _LARGEST_GAIN = 20.0  # of one pixel
 
@@ -97,11 +99,14 @@ def find_layers(sums: Sums, hidden: Bools, *, colours: Gamut, error: float, rest
     at = _some(hidden)
     few, slopes = sums.at(at), sums.slopes(60.0, sigma_px=1.0).ravel()[at]
     error = _error(few, slopes, error)
-    candidates: list[Layer] = []
-    for slope, colour in chain(_beginnings(few, slopes, colours), _tinted(few, colours)):
-        layer = _refined(few, slope, colour, error, colours)
-        if layer is not None and not any(_alike(layer, other) for other in candidates):
-            candidates.append(layer)
+    candidates: list[tuple[Layer, float]] = []
+    free = chain(_beginnings(few, slopes, colours), _tinted(few, colours))
+    begun = [(slope, colour, _kept(colour), _PLAIN) for slope, colour in _plain(few, colours)]
+    begun += [(slope, colour, colours.clip, 1.0) for slope, colour in free]
+    for slope, colour, nearest, weight in begun:
+        layer = _refined(few, slope, colour, error, nearest)
+        if layer is not None and not any(_alike(layer, other) for other, _ in candidates):
+            candidates.append((layer, weight))
     return label(sums, hidden, _chosen(few, candidates, error, rest), error)
 
 
@@ -123,7 +128,7 @@ def _error(sums: Sums, slopes: Doubles, otherwise: float) -> float:
 
 
 def _beginnings(sums: Sums, slopes: Doubles, colours: Gamut) -> Iterator[tuple[float, Doubles]]:
-    """Slopes and colours to begin with: clusters of what single pixels tell over time, then black and white."""
+    """Slopes and colours to begin with: clusters of what single pixels tell over time."""
     known = (slopes < 0.9) & (sums.change() > _LEAST_CHANGE)
     if np.count_nonzero(known) >= 2 * _LEAST_PX:
         offset = sums.shown_mean - slopes[..., None] * sums.under_mean
@@ -133,6 +138,10 @@ def _beginnings(sums: Sums, slopes: Doubles, colours: Gamut) -> Iterator[tuple[f
                 colour = colours.clip(np.median(own[members], axis=0))
                 for share in (0.4, 0.7):
                     yield float(np.quantile(slopes[known][members], share)), colour
+
+
+def _plain(sums: Sums, colours: Gamut) -> Iterator[tuple[float, Doubles]]:
+    """Slopes with white and with black: marks are mostly of these, and where the colour is known the slope is sure."""
     change = np.abs(sums.shown_mean - sums.under_mean)[..., 0]
     for colour in (colours.white, colours.black):
         own, common, _ = sums.about(colour)
@@ -173,7 +182,13 @@ def _clusters(colours: Doubles) -> list[NDArray[np.intp]]:
     return [np.flatnonzero(labels[:, 0] == each) for each in range(count)]
 
 
-def _refined(sums: Sums, slope: float, colour: Doubles, error: float, colours: Gamut) -> Layer | None:
+def _kept(colour: Doubles) -> Callable[[Doubles], Doubles]:
+    return lambda free: colour
+
+
+def _refined(
+    sums: Sums, slope: float, colour: Doubles, error: float, nearest: Callable[[Doubles], Doubles]
+) -> Layer | None:
     """The line nearby that explains most; None where it explains next to nothing."""
     slope = float(np.clip(slope, 0.05, 0.95))
     correlation = 0.0
@@ -188,23 +203,23 @@ def _refined(sums: Sums, slope: float, colour: Doubles, error: float, colours: G
         slope, offset, correlation = sums.line(weight)
         slope = float(np.clip(slope, 0.03, 0.97))
         free = offset / (1 - slope)
-        colour = colours.clip(free)
+        colour = nearest(free)
         if np.abs(colour - free).max() > 1:
             own, common, _ = sums.about(colour)
             slope = float(np.clip((common * weight).sum() / (own * weight).sum(), 0.03, 0.97))
     return Layer(slope, colour, correlation)
 
 
-def _alike(one: Layer, other: Layer) -> bool:
-    near = abs(one.slope - other.slope) < _DISTINCT[0]
-    return bool(near and np.abs(one.colour - other.colour).max() < _DISTINCT[1])
+def _alike(one: Layer, other: Layer, limits: tuple[float, float] = _DISTINCT) -> bool:
+    near = abs(one.slope - other.slope) < limits[0]
+    return bool(near and np.abs(one.colour - other.colour).max() < limits[1])
 
 
-def _stands_out(sums: Sums, region: Bools, layer: Layer, error: float) -> bool:
-    """Whether the change that a layer makes is more than what may be the picture's own where it stands still."""
+def _allowed(sums: Sums, region: Bools, layer: Layer, error: float, rest: float) -> float:
+    """What a layer may leave: less where its change is hardly more than what a still picture itself may do there."""
     change = np.square((1 - layer.slope) * (layer.colour - sums.under_mean[region])) @ sums.channels
     doubt = error * sums.stillness()[region].mean() * sums.channels.sum()
-    return bool(change.mean() > _LEAST_CONTRAST * doubt)
+    return min(rest, float(change.mean() / doubt) / _LEAST_CONTRAST)
 
 
 def _cost(sums: Sums, slope: float, colour: Doubles, error: float) -> Doubles:
@@ -213,18 +228,20 @@ def _cost(sums: Sums, slope: float, colour: Doubles, error: float) -> Doubles:
     return np.asarray(sums.misfit(slope, colour) / variance + np.log(variance) * sums.channels.sum())
 
 
-def _chosen(sums: Sums, candidates: list[Layer], error: float, rest: float) -> tuple[Layer, ...]:
+def _chosen(sums: Sums, candidates: list[tuple[Layer, float]], error: float, rest: float) -> tuple[Layer, ...]:
     """The layers that together explain most, greedily."""
     best = _cost(sums, 1.0, np.zeros(len(sums.channels)), error)
     picked: list[Layer] = []
-    left = [(layer, _cost(sums, layer.slope, layer.colour, error)) for layer in candidates]
+    left = [(layer, weight, _cost(sums, layer.slope, layer.colour, error)) for layer, weight in candidates]
     while left and len(picked) < _MOST_LAYERS:
-        gains = [float(np.clip(best - each, 0, _LARGEST_GAIN).mean()) for _, each in left]
+        gains = [weight * float(np.clip(best - each, 0, _LARGEST_GAIN).mean()) for _, weight, each in left]
         at = int(np.argmax(gains))
         if gains[at] < _LEAST_GAIN:
             break
-        layer, its = left.pop(at)
-        if explains(sums, its < best, layer, rest) and _stands_out(sums, its < best, layer, error):
+        layer, _, its = left.pop(at)
+        if any(_alike(layer, other, _AKIN) for other in picked):
+            continue  # another wording of a layer that is there
+        if explains(sums, its < best, layer, _allowed(sums, its < best, layer, error, rest)):
             picked.append(layer)
             best = np.minimum(best, its)
     return tuple(picked)

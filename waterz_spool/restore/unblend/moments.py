@@ -101,7 +101,7 @@ class Sums:
     def line(self, weight: Doubles) -> tuple[float, Doubles, float]:
         """Slope, offset and squared correlation of the line through weighted flat pixels and all frames.
 
-        Both coordinates are taken to be inexact (reduced major axis: Ricker, "Linear regressions in fishery research",
+        Half way between least squares and the reduced major axis (Ricker, "Linear regressions in fishery research",
         1973): what is thought to lie under an overlay is partly too smooth, partly plainly wrong.
         """
         count = float(weight @ self.count)
@@ -110,7 +110,7 @@ class Sums:
         own, common, other = under2 - under**2 / count, cross - under * shown / count, shown2 - shown**2 / count
         across, both, along = (float(part @ self.channels) for part in (own, common, other))
         correlation = both * both / max(across * along, 1e-9)
-        slope = both / max(across, 1e-6) / max(correlation, _LEAST_CORRELATION) ** 0.5
+        slope = both / max(across, 1e-6) / max(correlation, _LEAST_CORRELATION) ** 0.25
         return slope, (shown - slope * under) / count, correlation
 
 
