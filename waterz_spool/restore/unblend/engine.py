@@ -189,7 +189,7 @@ def _enough(found: Found, hidden: Bools) -> bool:
     """Whether translucent layers cover enough of an overlay."""
     numbers = [number for number, layer in enumerate(found.layers, 1) if layer.translucent]
     covered = np.count_nonzero(np.isin(found.labels, numbers) & hidden)
-    return covered >= _LEAST_SHARE * np.count_nonzero(hidden)
+    return bool(covered >= _LEAST_SHARE * np.count_nonzero(hidden))
 
 
 def _proved(clip: Clip, state: _State, made: tuple[NDArray[Any], Masks], error: float) -> Model | None:
