@@ -111,8 +111,9 @@ def _pieces(source: Path, info: VideoInfo, quantisers: list[float]) -> Iterator[
     for place in range(_PLACES):
         with open_file(source) as container:
             middle = (container.start_time or 0) + (container.duration or 0) * (2 * place + 1) // (2 * _PLACES)
-            with suppress(av.FFmpegError):  # where one cannot seek, from the beginning
-                container.seek(middle)
+            if container.duration:  # a raw stream has none: a seek that fails would leave it at its end
+                with suppress(av.FFmpegError):  # where one cannot seek, from the beginning
+                    container.seek(middle)
             piece: list[av.VideoFrame] = []
             with suppress(av.FFmpegError):
                 for number, picture in enumerate(_read(container, info)):
