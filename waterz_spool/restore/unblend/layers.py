@@ -39,6 +39,7 @@ _DISTINCT = 0.03, 12.0  # layers nearer than this in opacity and colour are one
 _AKIN = 0.2, 40.0  # of two that would share their pixels, the better is taken
 _LEAST_GAIN = 0.03  # of the mean gain in likelihood of a hidden pixel
 _LEAST_CORRELATION = 0.15  # squared
+_LEAST_FREE_CORRELATION = 0.5  # of a layer whose colour had to be found with its opacity: the one is paid by the other
 _STRANGE = 5.0  # times the variance that is to be expected
 _EDGE_PX = 3  # around a layer: its edge, partly covered
 _LEAST_CONTRAST = 3.0  # squared, of a layer against what its surroundings do not predict
@@ -238,7 +239,9 @@ def _chosen(sums: Sums, candidates: list[tuple[Layer, float]], error: float, res
         at = int(np.argmax(gains))
         if gains[at] < _LEAST_GAIN:
             break
-        layer, _, its = left.pop(at)
+        layer, weight, its = left.pop(at)
+        if weight < _PLAIN and layer.translucent and layer.correlation < _LEAST_FREE_CORRELATION:
+            continue
         if any(_alike(layer, other, _AKIN) for other in picked):
             continue  # another wording of a layer that is there
         if explains(sums, its < best, layer, _allowed(sums, its < best, layer, error, rest)):
