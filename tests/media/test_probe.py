@@ -221,4 +221,4 @@ def test_importing_media_imports_neither_av_nor_numpy() -> None:
 
 @pytest.mark.parametrize("name", media.__all__)
 def test_public_names_exist(name: str) -> None:
-    assert callable(getattr(media, name)) or name in ("Plane", "Planes")
+    assert callable(getattr(media, name)) or name in ("Plane", "Planes", "TRACK_CONTAINERS")

@@ -76,6 +76,8 @@ def like_source(
         return _measured(source, info, tried, check)
 
     psnr, quantisers = measured(values)
+    if not psnr:
+        return settings
     wanted = wanted_db(float(np.mean(quantisers)) if quantisers else None)
     found = _solved(wanted, values, psnr)
     if found > values[-1] + _FAR:  # the line is a curve: look there, too
@@ -109,22 +111,33 @@ def _pieces(source: Path, info: VideoInfo, quantisers: list[float]) -> Iterator[
     """
     seen = set()
     for place in range(_PLACES):
-        with open_file(source) as container:
-            middle = (container.start_time or 0) + (container.duration or 0) * (2 * place + 1) // (2 * _PLACES)
-            if container.duration:  # a raw stream has none: a seek that fails would leave it at its end
-                with suppress(av.FFmpegError):  # where one cannot seek, from the beginning
-                    container.seek(middle)
-            piece: list[av.VideoFrame] = []
-            with suppress(av.FFmpegError):
-                for number, picture in enumerate(_read(container, info)):
-                    quantisers += _quantisers(picture)
-                    if number >= _MOST_PASSED or (picture.time or 0) * av.time_base >= middle:
-                        piece.append(picture)
-                    if len(piece) == _PIECE_FRAMES:
-                        break
+        piece = _piece(source, info, (2 * place + 1) / (2 * _PLACES), quantisers)
         if piece and piece[0].pts not in seen:
             seen.add(piece[0].pts)
             yield piece
+    if not seen:  # behind a gap in the times a seek may end at the end
+        piece = _piece(source, info, None, quantisers)
+        if piece:
+            yield piece
+
+
+def _piece(source: Path, info: VideoInfo, share: float | None, quantisers: list[float]) -> list[av.VideoFrame]:
+    """A few frames from a share of the video's time on, 0..1; None: its first ones."""
+    piece: list[av.VideoFrame] = []
+    with open_file(source) as container:
+        begin = container.start_time or 0
+        wanted = begin if share is None else begin + int((container.duration or 0) * share)
+        if wanted > begin:  # a raw stream has no duration, and a seek that fails would leave it at its end
+            with suppress(av.FFmpegError):  # where one cannot seek, from the beginning
+                container.seek(wanted)
+        with suppress(av.FFmpegError):
+            for number, picture in enumerate(_read(container, info)):
+                quantisers += _quantisers(picture)
+                if share is None or number >= _MOST_PASSED or (picture.time or 0) * av.time_base >= wanted:
+                    piece.append(picture)
+                if len(piece) == _PIECE_FRAMES:
+                    break
+    return piece
 
 
 def _read(container: Any, info: VideoInfo) -> Iterator[av.VideoFrame]:
@@ -158,13 +171,13 @@ def _with(settings: EncodeSettings, key: str, value: str) -> EncodeSettings:
 def _measured(
     source: Path, info: VideoInfo, tried: Sequence[EncodeSettings], check: Callable[[], None]
 ) -> tuple[list[float], list[float]]:
-    """PSNR of all pieces together with each of some settings, and the source's own quantisers."""
+    """PSNR of all pieces together with each of some settings, none without a piece; the source's own quantisers."""
     total, quantisers = [(0.0, 0) for _ in tried], list[float]()
     for piece in _pieces(source, info, quantisers):
         check()
         frames = [Frame(number, number, picture) for number, picture in enumerate(piece)]
         total = [_sum(was, _noise(frames, info, each)) for was, each in zip(total, tried, strict=True)]
-    return [_db(noise, info) for noise in total], quantisers
+    return [_db(noise, info) for noise in total if noise[1]], quantisers
 
 
 def _noise(piece: Sequence[Frame], info: VideoInfo, settings: EncodeSettings) -> Noise:
