@@ -23,11 +23,13 @@ class Pair:
         before: Data URI of a picture.
         after: Another of the same size.
         label: Which frame of which overlay.
+        at: Where the line between them begins, percent of the width: in the middle of the overlay.
     """
 
     before: str
     after: str
     label: str
+    at: int = 50
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from waterz_spool.report.previewpage import CLIP_BYTES, PreviewPage, preview_htm
 from waterz_spool.report.result import places_text, size_text, trust_words
 from waterz_spool.report.words import clock, count
 from waterz_spool.stages.prepare.sheet import write_whole
-from waterz_spool.tools.reporting import around, cut_out
+from waterz_spool.tools.reporting import pair_of
 from waterz_spool.tools.trial import Made, Trial
 
 MOST_FRAMES = 600
@@ -184,11 +184,8 @@ def _pairs(trial: Trial, shown: Previewed) -> Iterator[Pair]:
     spans = [(max(t.start, shown.start), min(t.stop, shown.stop), t.box) for t in plan.tracks]
     for start, stop, box in [span for span in spans if span[0] < span[1]][:_MOST_PAIRS]:
         index, place = (start + stop) // 2, geometry.shown_box(box)
-        cut = around(place, geometry.shown)
         (before,) = media.stills(trial.job.source(), plan.video, plan.pts, [index])
-        after = _made_frame(shown, index)
-        uris = [cut_out(geometry.small(frame.picture, 1.0), cut) for frame in (before, after)]
-        yield Pair(uris[0], uris[1], f"frame {index}, overlay at {','.join(map(str, place))}")
+        yield pair_of(geometry, place, index, (before, _made_frame(shown, index)))
 
 
 def _made_frame(shown: Previewed, index: int) -> Any:

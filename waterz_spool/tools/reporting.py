@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from waterz_spool import __version__
 from waterz_spool.geometry import Geometry
-from waterz_spool.media import frame_times, probe, stills
+from waterz_spool.media import Frame, frame_times, probe, stills
 from waterz_spool.records import Box, DisplayBox, OverlayTrack, Plan
 from waterz_spool.report.jobpage import AttemptBar, JobPage, Pair, SegmentLine, report_html
 from waterz_spool.report.living import Living, standing
@@ -134,12 +134,18 @@ def _pairs(source: Path, output: Path, plan: Plan, lines: Sequence[SegmentLine])
     pairs = []
     for _, index, box in sorted(uncertain, key=lambda each: each[1]):
         place = shown.shown_box(box)
-        cut = around(place, shown.shown)
         (before,) = stills(source, plan.video, plan.pts, [index])
         (after,) = stills(output, info, times, [index])
-        uris = [cut_out(shown.small(frame.picture, 1.0), cut) for frame in (before, after)]
-        pairs.append(Pair(uris[0], uris[1], f"frame {index}, overlay at {','.join(map(str, place))}"))
+        pairs.append(pair_of(shown, place, index, (before, after)))
     return pairs
+
+
+def pair_of(shown: Geometry, place: DisplayBox, index: int, frames: tuple[Frame, Frame]) -> Pair:
+    """A frame before and after, cut out around an overlay."""
+    cut = _around(place, shown.shown)
+    before, after = (_cut_out(shown.small(frame.picture, 1.0), cut) for frame in frames)
+    middle = round(100 * (place[0] + place[2] / 2 - cut[0]) / (cut[2] - cut[0]))
+    return Pair(before, after, f"frame {index}, overlay at {','.join(map(str, place))}", middle)
 
 
 def _least_certain(track: OverlayTrack, plan: Plan, lines: Sequence[SegmentLine]) -> tuple[float, int, Box]:
@@ -154,14 +160,14 @@ def _least_certain(track: OverlayTrack, plan: Plan, lines: Sequence[SegmentLine]
     return weight, (start + stop) // 2, track.box
 
 
-def around(place: DisplayBox, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _around(place: DisplayBox, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """x0, y0, x1, y1 of a part of the picture with the overlay in its middle."""
     x, y, w, h = place
     more = round(_AROUND * max(h, min(w, 2 * h)))
     return max(0, x - more), max(0, y - more), min(size[0], x + w + more), min(size[1], y + h + more)
 
 
-def cut_out(picture: NDArray[np.uint8], cut: tuple[int, int, int, int]) -> str:
+def _cut_out(picture: NDArray[np.uint8], cut: tuple[int, int, int, int]) -> str:
     """A part of a picture, uint8 [H, W, 3] BGR, as a data URI."""
     x0, y0, x1, y1 = cut
     part = picture[y0:y1, x0:x1]
