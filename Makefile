@@ -10,22 +10,26 @@ INFRA := storm or slurm or sharedfs
 CV2_WITHOUT_LIBGL = $(BIN)/python -c "import cv2" 2>/dev/null || { echo "no libGL.so.1: using opencv-python-headless"; \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(BIN)/python -m pip install --quiet --force-reinstall --no-deps opencv-python-headless; }
 
-.PHONY: demo test test-pictures test-others test-spool test-infra check check-light format clean
+.PHONY: demo test test-programs test-pictures test-others test-spool test-infra check check-light format clean
 
 demo: $(VENV)/.light
 	$(BIN)/waterz-spool demo $(DEMO)
 
-# two at a time: the tests of pictures and networks, those of the spool, and all others
+# two at a time: whole programs, the tests of pictures and networks, those of the spool, and all others
 test: $(VENV)/.full check
-	$(MAKE) --jobs=2 --output-sync=line test-pictures test-others test-spool
+	$(MAKE) --jobs=2 --output-sync=line test-programs test-pictures test-others test-spool
 
+PROGRAMS := tests/integration
 PICTURES := tests/detect tests/media tests/propainter tests/restore
+
+test-programs: $(VENV)/.full
+	$(BIN)/python -m pytest $(PROGRAMS) -m "not ($(INFRA))"
 
 test-pictures: $(VENV)/.full
 	$(BIN)/python -m pytest $(PICTURES) -m "not ($(INFRA))"
 
 test-others: $(VENV)/.full
-	$(BIN)/python -m pytest $(PICTURES:%=--ignore=%) --ignore=tests/spool -m "not ($(INFRA))"
+	$(BIN)/python -m pytest $(PROGRAMS:%=--ignore=%) $(PICTURES:%=--ignore=%) --ignore=tests/spool -m "not ($(INFRA))"
 
 # with the floor of what its quick tests must reach (pyproject.toml)
 test-spool: $(VENV)/.full
