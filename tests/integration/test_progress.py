@@ -72,8 +72,9 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def drawn(text):
-    """The lines as the terminal got them, control sequences taken out."""
-    return [line.rstrip("\r") for line in re.split(r"[\r\n]+", _CONTROL.sub("", text)) if line.strip()]
+    """The lines as the terminal got them, control sequences taken out; the cursor's way home begins another one."""
+    text = _CONTROL.sub("", text.replace("\x1b[H", "\n"))
+    return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])

@@ -65,7 +65,7 @@ def test_missing_weights_say_which_and_what_works_without(video, cli, tmp_path):
 def test_models_are_listed_and_verified(cli, weights, tmp_path):
     extra = {"WATERZ_MODELS": str(weights)}
     listed = as_json(cli("--json", "models", "list", extra=extra))
-    assert [row["present"] for row in listed["files"] if row["of"] != "lama"] == [True] * 4
+    assert all(row["present"] for row in listed["files"] if row["of"] != "lama") and len(listed["files"]) > 4
     assert "non-commercial" in listed["files"][2]["licence"]
     assert {state["state"] for state in as_json(cli("--json", "models", "verify", extra=extra))["files"]} == {"ok"}
     assert cli("models", "path", extra=extra).stdout.strip() == str(weights)
