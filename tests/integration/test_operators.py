@@ -71,7 +71,7 @@ def test_filters_and_order(desk, says):
         ids, key=lambda name: desk.spool.by_id(name).file.submitted
     )
     assert len(says("status", "--first", "1").splitlines()) == 2
-    assert "no such job" in says("status", "--state", "done")
+    assert "no job is like that" in says("status", "--state", "done")
     rows = says("status", desk.job.id, "--segments", "--failed").splitlines()
     assert len(rows) == 3 and rows[2].split()[0] == "1", "the id, the heading, and the segment that failed"
     assert re.search(r" 67%  +2 done  1 ready  +1 ", says("status", desk.job.id))

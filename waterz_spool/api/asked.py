@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypedDict
 
 from waterz_spool import config
 from waterz_spool.config import Config
@@ -60,11 +60,11 @@ class Asked(TypedDict, total=False):
         encoder_options: Further options of the encoder.
     """
 
-    boxes: Iterable[Iterable[Any]] | NDArray[np.integer[Any]]
-    exact_boxes: Iterable[Iterable[Any]] | NDArray[np.integer[Any]]
+    boxes: Iterable[Iterable[SupportsIndex]] | NDArray[np.integer[Any]]
+    exact_boxes: Iterable[Iterable[SupportsIndex]] | NDArray[np.integer[Any]]
     mask: str | Path | NDArray[np.uint8] | NDArray[np.bool_] | None
     tracks: str | Path | None
-    limits: Iterable[Iterable[Any]] | NDArray[np.integer[Any]]
+    limits: Iterable[Iterable[SupportsIndex]] | NDArray[np.integer[Any]]
     from_s: float | None
     to_s: float | None
     yes: bool

@@ -29,7 +29,7 @@ def engine_option(*, part: str) -> Callable[[Any], Any]:
         type=click.Choice(engines()),
         part=part,
         key="restore.engine",
-        help="Restorer; auto: propainter where its weights and a GPU are present, else propagate.",
+        help="Restorer; auto: propainter where its weights and a GPU are present, else unblend.",
     )
 
 

@@ -42,7 +42,7 @@ def retry_command(settings: Settings, name: str) -> None:
         if task is not None and not any(each.task == task for each in tasks):
             raise UsageError(f"the job has no task {task}", where=job.id, todo="waterz-spool status --segments")
         if not any(each.kind == "dead" for each in tasks if task in (None, each.task)):
-            raise UsageError("nothing has failed there", where=job.id, todo=f"waterz-spool explain {job.id}")
+            raise UsageError("nothing was given up there", where=job.id, todo=f"waterz-spool explain {job.id}")
         job.retry(task)
         granted.append((job, task))
     _did(settings, "retry", granted, "\n".join(f"{job.id}: granted another round" for job, _ in granted))

@@ -41,7 +41,7 @@ def check_command(settings: Settings, file: Path) -> None:
 @click.argument("file", type=_FILE, default="waterz.yaml")
 @shared_options
 def init_command(settings: Settings, file: Path) -> None:
-    """Write a file with every key, its default and its meaning, to be changed."""
+    """Write a file with every key and its default."""
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(config.to_yaml(config.Config(), comments=True))

@@ -91,7 +91,7 @@ def _look(settings: Settings, name: str | None, given: dict[str, Any]) -> tuple[
     data = {"spool": str(spool.root), "troubles": wrong, "jobs": jobs}
     if not jobs:
         filtered = name or given["states"] or given["failed"]
-        return data, "\n".join(["no such job" if filtered else f"no jobs in this spool: {spool.root}", *wrong])
+        return data, "\n".join(["no job is like that" if filtered else f"no jobs in this spool: {spool.root}", *wrong])
     if given["segments"]:
         for job in jobs:
             job["tasks"] = _chosen(job["tasks"], given)

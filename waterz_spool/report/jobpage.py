@@ -144,9 +144,9 @@ def _bars(segments: Sequence[SegmentLine]) -> list[dict[str, Any]]:
         {
             "x": round(each.start_s / end * _WIDTH, 2),
             "width": round(max(1.0, (each.stop_s - each.start_s) / end * _WIDTH - 0.5), 2),
-            "seen": round(each.confidence.seen * _HEIGHT, 1),
+            "taken": round(each.confidence.weight * _HEIGHT, 1),
             "made": round(each.confidence.invented * _HEIGHT, 1),
-            "title": f"segment {each.index}, {clock(each.start_s)}: {each.confidence.seen:.0%} seen in other frames",
+            "title": f"segment {each.index}, {clock(each.start_s)}: {each.confidence.weight:.0%} from other frames",
         }
         for each in segments
         if each.confidence

@@ -14,7 +14,7 @@ from waterz_spool.spool import FINAL, Job, JobState
 
 SCHEMA = 1
 _SHOWN = 5
-_SURE = 0.6
+_SURE = 0.8
 _NOTHING = 0.02  # of the hidden pixels seen: a rounding error, or one frame's edge
 
 _SOURCES = {
