@@ -31,11 +31,13 @@ def pick_command(
     It shows frames of the video: draw boxes or paint a mask, then copy the command below them. The page needs nothing
     but a browser: open the file.
     """
+    from waterz_spool.report.pagefile import require_page
     from waterz_spool.stages.prepare.sheet import write_sheet
     from waterz_spool.tools.detecting import look_at
 
     config = settings.config({"detect": {"detector": detector, "weights": str(weights) if weights else None}})
     page = page or Path(f"{video.stem}.pick.html")
+    require_page(page)
     progress = settings.progress(as_json=as_lines)
     try:
         look = look_at(video, config, tell=progress.share(video.name, "looking"))

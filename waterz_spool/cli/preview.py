@@ -56,6 +56,7 @@ def preview_command(
     from waterz_spool import restore
     from waterz_spool.intake.spools import private_spool
     from waterz_spool.launch.here import local_share
+    from waterz_spool.report.pagefile import require_page
     from waterz_spool.tools.planning import forecast, planned
     from waterz_spool.tools.previewing import preview, stretch, whole_text, write_preview
     from waterz_spool.tools.trial import trial
@@ -64,6 +65,7 @@ def preview_command(
     restore.chosen(config.restore).require()
     _, workers, threads = local_share(config)
     page = page or Path(f"{video.stem}.preview.html")
+    require_page(page)
     progress = settings.progress(as_json=given["as_lines"])
     begun = time.monotonic()
     try:

@@ -122,10 +122,12 @@ def report_command(settings: Settings, name: str, page: Path | None) -> None:
     And: what was seen and what was filled in over time, who worked when, what was verified. Without a name: the newest
     job.
     """
+    from waterz_spool.report.pagefile import require_page
     from waterz_spool.tools.reporting import write_report
 
     found = Spool.open(settings.spool_root()).job(name)
     page = page or Path(f"{found.id}.html")
+    require_page(page)
     write_report(found, page)
     settings.emit({"job": found.id, "page": str(page)}, str(page))
 

@@ -278,7 +278,12 @@ def settled_output(video: Path, order: Order, config: Config, *, base: Path | No
     return path
 
 
-def _check_files(video: Path, order: Order) -> None:
+def require_file(video: Path) -> None:
+    """Make sure that there is a file of a name that can be written down.
+
+    Raises:
+        InputError: There is none, it is something else, or its name is not UTF-8.
+    """
     if not video.exists():
         raise InputError("no such video file", where=str(video), todo="check the path")
     if not video.is_file():
@@ -287,6 +292,10 @@ def _check_files(video: Path, order: Order) -> None:
         str(video.resolve()).encode()
     except UnicodeEncodeError as error:
         raise InputError("the file's name is not UTF-8", where=repr(str(video)), todo="rename it") from error
+
+
+def _check_files(video: Path, order: Order) -> None:
+    require_file(video)
     if not all(_is_box(box) for box in (*order.boxes, *order.exact_boxes, *order.limits)):
         raise UsageError("a box is four whole numbers x, y, width, height, none negative", where=str(order.boxes))
     if not all(time is None or 0 <= time < float("inf") for time in (order.from_s, order.to_s)):

@@ -117,7 +117,8 @@ def _warnings(made: JobResult, segments: int) -> Iterator[str]:
         yield "warning: nothing behind the overlay was ever visible; the place is a guess"
     elif confidence.weight < LOW_WEIGHT:
         yield (
-            f"warning: little behind the overlay was ever visible ({confidence.seen:.0%}); most of the place is a guess"
+            f"warning: only {confidence.weight:.0%} of the hidden picture could be taken from other frames; "
+            "most of the place is a guess"
         )
     elif made.doubt_count:
         worst = made.doubts[0]

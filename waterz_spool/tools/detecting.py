@@ -12,6 +12,7 @@ from waterz_spool.config import Config
 from waterz_spool.detect import patches
 from waterz_spool.errors import InputError, NoOverlayError
 from waterz_spool.geometry import Geometry
+from waterz_spool.intake.submit import require_file
 from waterz_spool.intake.tracksfile import MASKS, SCHEMA, TRACKS, TrackLine, TracksFile, tracks_text
 from waterz_spool.records import DisplayBox, VideoInfo
 from waterz_spool.stages.prepare.candidates import Candidate, advice, candidates_of, give_place
@@ -72,10 +73,7 @@ def look_at(
         InputError: The video is unreadable or has no frames.
         SetupError: The detector's library or weights are missing.
     """
-    if not video.exists():
-        raise InputError("no such video file", where=str(video), todo="check the path")
-    if not video.is_file():
-        raise media.not_a_video(video)
+    require_file(video)
     info = media.probe(video)
     if config.detect.detector == "none":
         return Looked(video, str(video), info, _not_empty(media.frame_times(video, info), video), "none")

@@ -136,7 +136,7 @@ def output_path(
         text += ".{ext}"
     ext = (extension or partial(_own_extension, source))() if "{ext}" in text else ""
     path = base / re.sub(r"\{(stem|ext)\}", lambda found: {"stem": source.stem, "ext": ext}[found[1]], text)
-    if path.resolve() == source.resolve():
+    if path.exists() and source.exists() and path.samefile(source):
         raise UsageError("the output would replace the input", where=str(path), todo="choose another name with -o")
     return path.absolute()
 
