@@ -206,6 +206,7 @@ def test_a_spool_is_not_scattered_among_other_files(tmp_path, says, video):
         assert "holds other things" in text and "beach.mp4" in text and f"{tmp_path}/holidays/" in text
     assert os.listdir(tmp_path / "holidays") == before
     (tmp_path / "empty" / "lost+found").mkdir(parents=True)
+    (tmp_path / "empty" / "doctor").mkdir()  # what doctor leaves where it looked
     says("init", tmp_path / "empty")
     says("init", tmp_path / "empty")
     assert Spool.open(tmp_path / "empty").job_ids() == []

@@ -59,7 +59,7 @@ def _check_free(root: Path) -> None:
         )
 
 
-_HARMLESS = (".", "lost+found", "doctor.", "$")
+_HARMLESS = (".", "lost+found", "doctor", "$")
 
 
 def _no_spool(root: Path, error: OSError) -> SetupError:
