@@ -7,6 +7,7 @@ one attempt spent.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import signal
@@ -372,26 +373,24 @@ def test_a_lost_permission_is_waited_for(lost: str, disk, tmp_path: Path) -> Non
     spool, job = toy_job(small.folder / "spool", tmp_path / "v.mp4")
     subprocess.run(["chown", "-R", str(NOBODY), str(spool.root)], check=True)
     folder = job.path / lost
-    child = os.fork()
-    if child == 0:
-        os._exit(_as_nobody(spool.root))
+    code = f"import sys; from {__name__} import as_nobody; sys.exit(as_nobody(sys.argv[1]))"
+    child = subprocess.Popen([sys.executable, "-c", code, spool.root], cwd=Path(__file__).parents[3])
     try:
         wait_until((job.layout.log / "prep.1.done").exists, "prepare is done")
         folder.chmod(0o000)
         wait_until(lambda: any("permission denied" in each.line for each in troubles(spool)), "it is said")
         time.sleep(2)
         folder.chmod(0o770)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        raise
+        assert child.wait(timeout=200) == 0
+    finally:
+        child.kill()
+        child.wait()
     check_toy(job)
 
 
-def _as_nobody(root: Path) -> int:
+def as_nobody(root: str) -> int:
     """A worker without root's rights; slow enough that its permissions can be taken in the middle."""
+    faulthandler.dump_traceback_later(180, exit=True)  # where it hangs
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)
@@ -401,6 +400,6 @@ def _as_nobody(root: Path) -> int:
             time.sleep(0.5)
             super().link(source, target)
 
-    with Session(Spool.open(root, ops=Slow())) as session:
+    with Session(Spool.open(Path(root), ops=Slow())) as session:
         toy_worker(session)
     return 0
