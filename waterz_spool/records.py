@@ -210,10 +210,19 @@ def mean_confidence(parts: Iterable[Confidence | None]) -> Confidence | None:
     )
 
 
+VERDICTS = ("clean", "suspect", "left")
+"""Of a second look, from good to bad."""
+
+
+def worst_verdict(residues: Iterable[Residue | None]) -> str:
+    """The worst verdict of several places; empty where none could be told."""
+    return max((one.verdict for one in residues if one is not None), key=VERDICTS.index, default="")
+
+
 class Residue(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of one overlay beside its mask after it was restored."""
 
-    verdict: str  # clean, suspect, left
+    verdict: str  # one of VERDICTS
     score: float  # how far it exceeds what chance does, in standard deviations
     levels: float  # how strong it is, in grey levels of 8 bit
     share: float  # of the overlay's own contrast
@@ -236,8 +245,7 @@ class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def residue(self) -> str:
         """The worst verdict of its crops; empty where none could be told."""
-        verdicts = {one.verdict for one in self.residues if one is not None}
-        return next((verdict for verdict in ("left", "suspect", "clean") if verdict in verdicts), "")
+        return worst_verdict(self.residues)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -243,3 +243,13 @@ def worker_count(ctx: click.Context, param: click.Parameter, value: str | None) 
     if not value.isdecimal():
         raise click.BadParameter(f"{value!r} is neither a number nor auto", ctx, param)
     return int(value)
+
+
+workers_option = option(
+    "--workers",
+    callback=worker_count,
+    metavar="N|auto",
+    shown="auto",
+    help="Local workers; auto: one per GPU, else one per two cores.",
+)
+"""For `run` and what foretells it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import click
@@ -117,7 +116,7 @@ def get_command(settings: Settings, *, engine: str, accept_licence: bool, as_lin
     with the same command.
     `restore.weights_url` in the configuration names another server.
     """
-    from waterz_spool.intake.url import moment_of
+    from waterz_spool.intake.url import teller
     from waterz_spool.tools.weights import get, offers
 
     offered = offers(engine, base_url=settings.config().restore.weights_url)
@@ -132,8 +131,7 @@ def get_command(settings: Settings, *, engine: str, accept_licence: bool, as_lin
     got = []
     try:
         for each in offered:
-            tell = partial(_tell, progress, moment_of, each.file.name)
-            got.append(str(get(each, tell=tell)))
+            got.append(str(get(each, tell=teller(each.file.name, progress))))
     finally:
         progress.end()
     states = RESTORERS.load(engine).verified()
@@ -141,7 +139,3 @@ def get_command(settings: Settings, *, engine: str, accept_licence: bool, as_lin
     bad = [f"{each.file} ({each.detail})" for each in states if each.state != "ok"]
     if bad:
         raise SetupError(f"not usable: {', '.join(bad)}", todo="remove them and get them again")
-
-
-def _tell(progress: Any, moment_of: Any, name: str, done: int, total: int | None) -> None:
-    progress.tell(lambda elapsed_s: moment_of(name, done, total, elapsed_s))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from waterz_spool.cli.asking import config_of, order_of, order_options, worker_count
+from waterz_spool.cli.asking import config_of, order_of, order_options, workers_option
 from waterz_spool.cli.context import Settings, shared_options
-from waterz_spool.cli.options import Command, option
+from waterz_spool.cli.options import Command
 
 if TYPE_CHECKING:
     pass
@@ -26,13 +26,7 @@ waterz-spool plan talk.mp4 --box 1600,40,280,90 --engine propainter --workers 4
 @click.command("plan", cls=Command, examples=_EXAMPLES)
 @click.argument("video", type=click.Path(path_type=Path))
 @order_options
-@option(
-    "--workers",
-    callback=worker_count,
-    metavar="N|auto",
-    shown="auto",
-    help="Local workers of the run; auto: one per GPU, else one per two cores.",
-)
+@workers_option
 @shared_options
 def plan_command(settings: Settings, video: Path, **given: Any) -> None:
     """Say what `run` would do, how long it takes, how large it gets.

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from waterz_spool.cli.asking import config_of, order_of, order_options, worker_count
+from waterz_spool.cli.asking import config_of, order_of, order_options, workers_option
 from waterz_spool.cli.context import Settings, shared_options
 from waterz_spool.cli.options import DURATION, Command, option
 
@@ -37,13 +37,7 @@ waterz-spool preview talk.mp4 --box 1600,40,280,90 --at 1:30 --seconds 5
 @option("--seconds", type=click.FloatRange(0.2, 10), default=3.0, help="Length of the preview.")
 @option("--page", type=click.Path(path_type=Path), shown="NAME.preview.html, here", help="The page.")
 @order_options
-@option(
-    "--workers",
-    callback=worker_count,
-    metavar="N|auto",
-    shown="auto",
-    help="Local workers of the run; auto: one per GPU, else one per two cores.",
-)
+@workers_option
 @shared_options
 def preview_command(
     settings: Settings, video: Path, at_s: float | None, seconds: float, page: Path | None, **given: Any

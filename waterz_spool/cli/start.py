@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from waterz_spool.cli.asking import check_output, config_of, order_of, order_options, worker_count
+from waterz_spool.cli.asking import check_output, config_of, order_of, order_options, workers_option
 from waterz_spool.cli.context import Settings, shared_options
 from waterz_spool.cli.done import tell
 from waterz_spool.cli.options import Command, option
@@ -35,13 +35,7 @@ waterz-spool run *.mp4 -o 'clean/{stem}.mkv' --engine propainter
 @click.command("run", cls=Command, examples=_RUN_EXAMPLES)
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO|URL...")
 @order_options
-@option(
-    "--workers",
-    callback=worker_count,
-    metavar="N|auto",
-    shown="auto",
-    help="Local workers; auto: one per GPU, else one per two cores.",
-)
+@workers_option
 @option("--requeue", is_flag=True, help="In Slurm: requeue when stopped before the work is done.")
 @option("--keep", is_flag=True, help="Keep the job's files in the private spool after success.")
 @shared_options

@@ -146,14 +146,10 @@ def as_file(
     name = name_of(video)
     _check_output(_folder(spool, video) / name, order.output, overwrite=config.output.overwrite)
 
-    def tell(done: int, total: int | None) -> None:
-        if progress:
-            progress.tell(lambda elapsed_s: moment_of(name, done, total, elapsed_s))
-
     spool.world.ops.mkdir(spool.layout.fetched)
     rules = FetchRules(max_bytes=int(config.ingest.max_gib * 2**30))
     try:
-        return fetch(video, spool.layout.fetched, rules, tell=tell), order
+        return fetch(video, spool.layout.fetched, rules, tell=teller(name, progress)), order
     finally:
         if progress:
             progress.end()
@@ -177,7 +173,17 @@ def _check_output(fetched: Path, template: str, *, overwrite: bool) -> None:
         raise exists_already(output)
 
 
-def moment_of(name: str, done: int, total: int | None, elapsed_s: float) -> Moment:
+def teller(name: str, progress: Progress | None) -> Tell:
+    """Shows how the download of a file goes; None is silent."""
+
+    def tell(done: int, total: int | None) -> None:
+        if progress:
+            progress.tell(lambda elapsed_s: _moment(name, done, total, elapsed_s))
+
+    return tell
+
+
+def _moment(name: str, done: int, total: int | None, elapsed_s: float) -> Moment:
     """Where a download stands, in MiB."""
     rate = done / elapsed_s if elapsed_s > 1 else None
     return Moment(

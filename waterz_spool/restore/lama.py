@@ -19,14 +19,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from waterz_spool.config import RestoreConfig
 from waterz_spool.errors import SetupError
 from waterz_spool.restore.base import Clip
+from waterz_spool.restore.network import NetworkRestorer
 from waterz_spool.restore.propagate import PropagateRestorer
 from waterz_spool.restore.rgb import from_rgb, to_rgb
 from waterz_spool.restore.texture.detail import Filler
 from waterz_spool.restore.texture.plate import Plate
-from waterz_spool.restore.weights import WeightFile, pinned_digests, require_same, require_torch
+from waterz_spool.restore.weights import WeightFile
 
 _MULTIPLE = 8
 
@@ -39,7 +39,7 @@ FILE = WeightFile(
 )
 
 
-class LamaRestorer(PropagateRestorer):
+class LamaRestorer(NetworkRestorer, PropagateRestorer):
     """Like `propagate`, with the texture of still shots made by the LaMa network.
 
     Args:
@@ -56,21 +56,8 @@ class LamaRestorer(PropagateRestorer):
 
     def __init__(self, *, threads: int = 1, weights: Mapping[str, str] | None = None) -> None:
         super().__init__(threads=threads)
-        self.require()
-        require_same(self.weights, weights or {})
+        self.require_jobs(weights)
         self._network = _load(threads)
-
-    @classmethod
-    def pinned(cls, options: RestoreConfig) -> dict[str, Any]:
-        """Threads, because sums depend on them, and the bytes of the weights."""
-        cls.require()
-        return {"threads": options.torch_threads, "weights": pinned_digests(cls.weights)}
-
-    @classmethod
-    def require(cls) -> None:
-        """Make sure that torch and the file are here, whole or not."""
-        require_torch(cls.name)
-        super().require()
 
     def filler(self, clip: Clip) -> Filler:
         """The network, for the colours of this clip."""

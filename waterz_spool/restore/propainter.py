@@ -14,25 +14,18 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from propainter.weights import FILES, check
-from waterz_spool.config import RestoreConfig
 from waterz_spool.errors import SetupError
-from waterz_spool.restore.base import Check, Clip, Restored, Restorer, no_check
+from waterz_spool.restore.base import Check, Clip, Restored, no_check
+from waterz_spool.restore.network import NetworkRestorer
 from waterz_spool.restore.rgb import from_rgb, to_rgb
-from waterz_spool.restore.weights import (
-    WeightFile,
-    WeightState,
-    pinned_digests,
-    require_same,
-    require_torch,
-    weights_folder,
-)
+from waterz_spool.restore.weights import WeightFile, WeightState, require_torch, weights_folder
 
 if TYPE_CHECKING:
     from propainter import Inpainter
@@ -40,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class PropainterRestorer(Restorer):
+class PropainterRestorer(NetworkRestorer):
     """Fills hidden pixels with the ProPainter network.
 
     Args:
@@ -64,23 +57,10 @@ class PropainterRestorer(Restorer):
     size_px = (432, 240)
 
     def __init__(self, *, threads: int = 1, weights: Mapping[str, str] | None = None) -> None:
-        self.require()
-        require_same(self.weights, weights or {})
+        self.require_jobs(weights)
         self._lock: FileLock | None = None
         self._inpainter = self._load(threads)
         self.streams = self._inpainter.device.type != "cpu"
-
-    @classmethod
-    def pinned(cls, options: RestoreConfig) -> dict[str, Any]:
-        """Threads, because sums on a CPU depend on them, and the bytes of the weights."""
-        cls.require()
-        return {"threads": options.torch_threads, "weights": pinned_digests(cls.weights)}
-
-    @classmethod
-    def require(cls) -> None:
-        """Make sure that the neural packages and the three files are here, whole or not."""
-        require_torch(cls.name)
-        super().require()
 
     @classmethod
     def verified(cls) -> list[WeightState]:

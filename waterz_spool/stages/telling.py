@@ -20,6 +20,7 @@ from waterz_spool.records import (
     Remains,
     SegmentResult,
     mean_confidence,
+    worst_verdict,
 )
 from waterz_spool.restore.residue import rank
 from waterz_spool.spool import EndRecord
@@ -71,7 +72,7 @@ def job_result(
         doubts=tuple(doubts[:MOST_DOUBTS]),
         copied=copied,
         doubt_count=sum(doubt.weight < LOW_WEIGHT for doubt in doubts),
-        residue=max((one.verdict for one in residues), key=rank, default=""),
+        residue=worst_verdict(residues),
         remains=tuple(remains[:MOST_REMAINS]),
         remains_count=len(remains),
         captions=len(cues) if request.captions else None,

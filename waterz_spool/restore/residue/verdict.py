@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from waterz_spool.records import Residue
+from waterz_spool.records import VERDICTS, Residue
 
-VERDICTS = ("clean", "suspect", "left")
 MOVED_PX = (8, 14, 22, 32)  # where an outline is tried for comparison: so far away
 TURNS = 8  # and in so many directions
 LEAST_PLACES = 8  # to compare with
