@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from waterz_spool.records import CropSpec
+from waterz_spool.records import CropSpec, Residue, worst_verdict
 from waterz_spool.restore import Clip, create, no_check
 from waterz_spool.restore.residue import look
 from waterz_spool.restore.residue.place import places_of
@@ -166,3 +166,19 @@ def test_an_overlay_that_is_there_before_its_mask_or_after_it_is_found(moving):
     for masked in ((9, 16), (8, 15), (10, 16)):
         assert verdict(coming_and_going((8, 16), masked, moving=moving)) == "left"
     assert verdict(coming_and_going((8, 16), (9, 16), moving=moving, fade=3)) in ("suspect", "left")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ((), ""),
+        ((None,), ""),
+        (("clean", None), "clean"),
+        (("left", "clean", "suspect"), "left"),
+        (("suspect", "clean"), "suspect"),
+    ],
+    ids=str,
+)
+def test_the_worst_place_speaks_for_all(verdicts, expected):
+    found = [one and Residue(verdict=one, score=0.0, levels=0.0, share=0.0) for one in verdicts]
+    assert worst_verdict(found) == expected
